@@ -1,0 +1,310 @@
+"""How a job is set: typed sections, one YAML file, `key=value` on the command line. Nothing impossible can be built.
+
+Every section refuses unknown keys. `load_config` names the key, the value and what is allowed before Ray starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+DType = Literal["auto", "bfloat16", "float32"]
+Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+DocumentIn = Literal["text", "parameters", "both"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used. The message has one line for each wrong key."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RunSection(Section):
+    """Where results go: `root`/`name`. `fresh` throws away what an earlier run left there."""
+
+    root: Path = Path("runs")
+    name: str = Field("embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    fresh: bool = False
+
+
+class ModelSection(Section):
+    """A model by local folder, hub id or packaged name. `auto` is bfloat16 where the machine computes in it."""
+
+    name: str = "smollm2-135m-instruct"
+    dtype: DType = "auto"
+
+
+class WorldSection(Section):
+    """The embedded world: how many questions of each split are drawn from the packaged facts."""
+
+    train_questions: Positive = 2000
+    dev_questions: Positive = 120
+    test_questions: Positive = 400
+    min_city_population: Positive = 100_000
+
+
+class FilesSection(Section):
+    """Question files in DPR/FiD, NQ-open, WebQ or TriviaQA form, one for each split."""
+
+    train: Path
+    dev: Path
+    test: Path
+    skip_bad: bool = False
+
+
+class DataSection(Section):
+    """Where questions come from (the embedded world, or files) and how many passages each one keeps."""
+
+    files: FilesSection | None = None
+    world: WorldSection = WorldSection()
+    contexts: Positive = 10
+    max_train: Positive | None = None
+    max_dev: Positive | None = None
+    max_test: Positive | None = None
+
+
+class CompressSection(Section):
+    """Prompt compression of the first `passages` contexts to about `target_tokens` (AAG, C.6: five passages).
+
+    `train_questions` is how many training questions get a compressed document (AAG, C.6: 30,000); None is all.
+    """
+
+    method: Literal["longllmlingua", "llmlingua2"] = "longllmlingua"
+    model: ModelSection = ModelSection()
+    passages: Positive = 5
+    target_tokens: Positive = 64
+    train_questions: Positive | None = None
+    batch_questions: Positive = 16
+    actors: Positive = 1
+    cpus_per_actor: float = Field(2.0, gt=0)
+    gpus_per_actor: float = Field(0.0, ge=0)
+
+
+class TrainingSection(Section):
+    """One optimisation: AdamW with warm-up and linear decay. `batch` is the global batch in examples."""
+
+    steps: Natural = 200
+    batch: Positive = 16
+    accumulation: Positive = 1
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: Natural = 20
+    clip: float = Field(1.0, gt=0)
+    checkpoint_every: Positive = 50
+    dev_every: Positive = 50
+    dev_examples: Positive = 64
+
+    @model_validator(mode="after")
+    def batch_is_divisible(self) -> TrainingSection:
+        if self.batch % self.accumulation:
+            raise ValueError(f"batch={self.batch} is not a multiple of accumulation={self.accumulation}")
+        return self
+
+
+class LoraSection(Section):
+    """A static LoRA of rank `rank` on `modules` of every layer, scaled by `alpha` / `rank`."""
+
+    rank: Positive = 8
+    alpha: float = Field(16.0, gt=0)
+    modules: tuple[Module, ...] = ("q_proj", "v_proj", "down_proj")
+
+
+class GeneratorSection(Section):
+    """The context generator: question -> dummy document. `model` None is the base model with a LoRA of its own."""
+
+    model: ModelSection | None = None
+    tune: Literal["lora", "full"] = "lora"
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    max_document_tokens: Positive = 80
+
+
+class PredictSection(Section):
+    """Batch decoding of dummy documents. `train_questions` bounds how many training questions get one; None is all."""
+
+    train_questions: Positive | None = None
+    batch: Positive = 64
+    beams: Positive = 1
+    actors: Positive = 1
+    cpus_per_actor: float = Field(2.0, gt=0)
+    gpus_per_actor: float = Field(0.0, ge=0)
+
+
+class TeacherSection(Section):
+    """The reader of retrieved passages that is trained first and then distilled from (AAG, section 3.3)."""
+
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+    passages: Positive = 5
+
+
+class HypernetworkSection(Section):
+    """Question (and document) -> LoRA factors.
+
+    `latents` is this project's default: per layer, learned queries over the base model's states of the condition; each
+    latent gives one rank-one pair. `paper` is AAG's: a whitened feature and the raw layer index through a small MLP.
+    """
+
+    variant: Literal["latents", "paper"] = "latents"
+    modules: tuple[Module, ...] = ("down_proj",)
+    rank: Positive = 8
+    width: Positive = 192
+    condition: Literal["question", "document"] = "document"
+    feature_size: Positive = 255
+    hidden: Positive = 8
+
+
+class DistillSection(Section):
+    """alpha * KD + (1 - alpha) * NLL + hidden and attention alignment (AAG, eq. 5-9). Each term has its switch."""
+
+    kd: bool = True
+    alpha: Share = 0.4
+    temperature: float = Field(3.0, gt=0)
+    temperature_every: Positive = 500
+    hidden_weight: float = Field(0.0, ge=0)
+    attention_weight: float = Field(0.0, ge=0)
+    layers: Literal["all", "ends"] = "ends"
+
+
+class MixtureSection(Section):
+    """Shares of the training batch by what the reader is given; they are normalised to sum to one.
+
+    `adapter_*` rows carry the hypernetwork's adapter: from the question alone, from the document in the parameters only,
+    or from the document in parameters and text; the others train the reader's own LoRA.
+    """
+
+    nothing: Share = 0.2
+    document: Share = 0.2
+    passages: Share = 0.1
+    adapter_question: Share = 0.1
+    adapter_document: Share = 0.2
+    adapter_both: Share = 0.2
+
+    @model_validator(mode="after")
+    def something_is_trained(self) -> MixtureSection:
+        if sum(self.model_dump().values()) <= 0:
+            raise ValueError("at least one share of the mixture must be above 0")
+        return self
+
+
+class ReaderSection(Section):
+    """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size."""
+
+    lora: LoraSection = LoraSection()
+    hypernetwork: HypernetworkSection = HypernetworkSection()
+    distill: DistillSection = DistillSection()
+    mixture: MixtureSection = MixtureSection()
+    training: TrainingSection = TrainingSection()
+    document_in: DocumentIn | Literal["best_on_dev"] = "best_on_dev"
+    max_document_tokens: Positive = 96
+    passages: Positive = 5
+
+
+class ClusterSection(Section):
+    """How Ray Train runs DeepSpeed: workers, devices and the ZeRO stage."""
+
+    workers: Positive = 1
+    use_gpu: bool = False
+    cpus_per_worker: Positive = 2
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    max_failures: Natural = 2
+    storage: Path | None = None
+
+
+class EvaluateSection(Section):
+    """What is measured: few-shot examples, passage counts, and the bootstrap of the intervals."""
+
+    batch: Positive = 64
+    shots: Positive = 4
+    passages: tuple[Positive, ...] = (1, 5, 10)
+    max_answer_tokens: Positive = 16
+    bootstrap_samples: Positive = 2000
+    case_questions: Positive = 20
+
+
+STAGES = ("data", "compress", "generator", "predict", "hypernetwork", "evaluate")
+
+
+class TrainAagConfig(Section):
+    """Everything `jobs/train_aag.py` can be told. `stage` runs one stage on what is finished before it."""
+
+    stage: Literal["all", "data", "compress", "generator", "predict", "hypernetwork", "evaluate"] = "all"
+    seed: Natural = 29
+    run: RunSection = RunSection()
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    compress: CompressSection = CompressSection()
+    generator: GeneratorSection = GeneratorSection()
+    predict: PredictSection = PredictSection()
+    teacher: TeacherSection = TeacherSection()
+    reader: ReaderSection = ReaderSection()
+    cluster: ClusterSection = ClusterSection()
+    evaluate: EvaluateSection = EvaluateSection()
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_config(kind: type[S], file: Path | None = None, overrides: Sequence[str] = ()) -> S:
+    """Read a YAML file, lay `a.b=value` overrides over it and validate.
+
+    Raises ConfigError with one line per problem: the key, the value given and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            loaded = yaml.safe_load(file.read_text())
+        except FileNotFoundError:
+            raise ConfigError(f"no configuration file {file}") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{file} is not readable YAML: {error}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{file}: expected keys and values at the top, found {type(loaded).__name__}")
+        values = loaded or {}
+    for override in overrides:
+        _lay_over(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(kind, problem) for problem in error.errors())) from None
+
+
+def _lay_over(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not key=value (for example generator.training.steps=100)")
+    *folders, leaf = key.split(".")
+    for folder in folders:
+        below = values.setdefault(folder, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{key}: {folder} holds the value {below!r}, so it has no keys below it")
+        values = below
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}={text}: not a YAML value ({error})") from None
+
+
+def _explain(kind: type[BaseModel], problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(top)"
+    if problem["type"] == "extra_forbidden":
+        allowed = ", ".join(sorted(_section_at(kind, problem["loc"][:-1]).model_fields))
+        return f"{key}={problem['input']!r}: unknown key; allowed here: {allowed}"
+    return f"{key}={problem['input']!r}: {problem['msg']}"
+
+
+def _section_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    for part in location:
+        field = kind.model_fields.get(str(part))
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        kind = next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), kind)
+    return kind

@@ -1,0 +1,53 @@
+"""What is said to models. Every prompt of the project is built here, from plain strings.
+
+The reader's prompts end in "Answer:" and its answers start with one space and end with a newline, so that one adapter
+serves every mode and a base model can be prompted with the same lines. The generator's prompt follows AAG (B.2, paper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aag_ray.records import Passage
+
+ANSWER_END = "\n"
+COMPRESSION_INSTRUCTION = (
+    "Answer the question from the given search results alone. Some of them may not be relevant. Reply with the answer only."
+)
+
+
+def passage_text(passage: Passage) -> str:
+    return f"title: {passage.title} context: {passage.text}"
+
+
+def reader_prompt(question: str, *, document: str | None = None, passages: Sequence[Passage] = ()) -> str:
+    """Question with an optional document and any number of passages in front."""
+    lines = [f"[{number}] {passage.title}: {passage.text}" for number, passage in enumerate(passages, start=1)]
+    if document is not None:
+        lines.append(f"Document: {document}")
+    lines.append(f"Question: {question}\nAnswer:")
+    return "\n".join(lines)
+
+
+def answer_text(answer: str) -> str:
+    """The text a reader is trained to continue its prompt with."""
+    return f" {answer}{ANSWER_END}"
+
+
+def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]]) -> str:
+    shots = "".join(f"Question: {asked}\nAnswer: {answer}\n\n" for asked, answer in examples)
+    return f"{shots}{reader_prompt(question)}"
+
+
+def zero_shot_messages(question: str) -> list[dict[str, str]]:
+    """Chat messages for an instruction-tuned model that has seen no example."""
+    return [{"role": "user", "content": f"Answer with a word or a short phrase only.\nQuestion: {question}"}]
+
+
+def generator_prompt(question: str) -> str:
+    return f"Imagine contexts based on the question.\nQuestion: {question}\nContexts:"
+
+
+def document_text(document: str) -> str:
+    """The text a generator is trained to continue its prompt with: one line."""
+    return f" {' '.join(document.split())}{ANSWER_END}"
