@@ -1,0 +1,36 @@
+"""What the training loop asks of anything that is trained. Plain PyTorch: no Ray, no DeepSpeed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+Example = Mapping[str, Any]
+
+
+class Objective(nn.Module, ABC):
+    """A loss over examples. Its registered parameters that require gradients are what is trained.
+
+    A frozen base model is held outside the module tree (so it is neither cast, copied nor saved) unless it is trained
+    itself or sharded over workers. Nothing here draws random numbers after construction: equal examples, equal loss.
+    """
+
+    @abstractmethod
+    def length(self, example: Example) -> int:
+        """What an example costs, in tokens; the loop puts examples of similar length into one batch."""
+
+    @abstractmethod
+    def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        """Scalar loss terms of a micro-batch. `loss` is the one to minimise (a mean over examples), the rest is logged."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        """One number per example, higher is better, without gradients: what the best checkpoint is chosen by."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: Path) -> None:
+        """Write every trained weight as safetensors, with a config.json that rebuilds it."""
