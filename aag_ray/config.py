@@ -1,16 +1,16 @@
-"""How a job is set: typed sections, one YAML file, `key=value` on the command line. Nothing impossible can be built.
+"""Every section a job can be told, with its defaults. Nothing impossible can be built.
 
-Every section refuses unknown keys. `load_config` names the key, the value and what is allowed before Ray starts.
+How a file and `key=value` become one of these stands in `aag_ray.settings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
+
+from aag_ray.settings import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -20,20 +20,18 @@ Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
 DocumentIn = Literal["text", "parameters", "both"]
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be used. The message has one line for each wrong key."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
 class RunSection(Section):
     """Where results go: `root`/`name`. `fresh` throws away what an earlier run left there."""
 
     root: Path = Path("runs")
-    name: str = Field("embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(default="embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     fresh: bool = False
+
+
+class JobConfig(Section):
+    """What every job can be told."""
+
+    run: RunSection = RunSection()
 
 
 class ModelSection(Section):
@@ -53,11 +51,15 @@ class WorldSection(Section):
 
 
 class FilesSection(Section):
-    """Question files in DPR/FiD, NQ-open, WebQ or TriviaQA form, one for each split."""
+    """Question files in DPR/FiD, NQ-open, WebQ or TriviaQA form, one for each split.
+
+    `passages` is a pool ({"id", "title", "text"} a line) for questions that bring no passages of their own.
+    """
 
     train: Path
     dev: Path
     test: Path
+    passages: Path | None = None
     skip_bad: bool = False
 
 
@@ -85,8 +87,8 @@ class CompressSection(Section):
     train_questions: Positive | None = None
     batch_questions: Positive = 16
     actors: Positive = 1
-    cpus_per_actor: float = Field(2.0, gt=0)
-    gpus_per_actor: float = Field(0.0, ge=0)
+    cpus_per_actor: float = Field(default=2.0, gt=0)
+    gpus_per_actor: float = Field(default=0.0, ge=0)
 
 
 class TrainingSection(Section):
@@ -95,10 +97,10 @@ class TrainingSection(Section):
     steps: Natural = 200
     batch: Positive = 16
     accumulation: Positive = 1
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: Natural = 20
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(default=1.0, gt=0)
     checkpoint_every: Positive = 50
     dev_every: Positive = 50
     dev_examples: Positive = 64
@@ -114,7 +116,7 @@ class LoraSection(Section):
     """A static LoRA of rank `rank` on `modules` of every layer, scaled by `alpha` / `rank`."""
 
     rank: Positive = 8
-    alpha: float = Field(16.0, gt=0)
+    alpha: float = Field(default=16.0, gt=0)
     modules: tuple[Module, ...] = ("q_proj", "v_proj", "down_proj")
 
 
@@ -135,8 +137,8 @@ class PredictSection(Section):
     batch: Positive = 64
     beams: Positive = 1
     actors: Positive = 1
-    cpus_per_actor: float = Field(2.0, gt=0)
-    gpus_per_actor: float = Field(0.0, ge=0)
+    cpus_per_actor: float = Field(default=2.0, gt=0)
+    gpus_per_actor: float = Field(default=0.0, ge=0)
 
 
 class TeacherSection(Section):
@@ -164,14 +166,18 @@ class HypernetworkSection(Section):
 
 
 class DistillSection(Section):
-    """alpha * KD + (1 - alpha) * NLL + hidden and attention alignment (AAG, eq. 5-9). Each term has its switch."""
+    """alpha * KD + (1 - alpha) * NLL + hidden and attention alignment (AAG, eq. 5-9). Each term has its switch.
+
+    `share` is how many of the reader's examples the teacher is asked about: its prompts are the longest of the training.
+    """
 
     kd: bool = True
+    share: Share = 1.0
     alpha: Share = 0.4
-    temperature: float = Field(3.0, gt=0)
+    temperature: float = Field(default=3.0, gt=0)
     temperature_every: Positive = 500
-    hidden_weight: float = Field(0.0, ge=0)
-    attention_weight: float = Field(0.0, ge=0)
+    hidden_weight: float = Field(default=0.0, ge=0)
+    attention_weight: float = Field(default=0.0, ge=0)
     layers: Literal["all", "ends"] = "ends"
 
 
@@ -197,15 +203,20 @@ class MixtureSection(Section):
 
 
 class ReaderSection(Section):
-    """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size."""
+    """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size.
+
+    `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had.
+    `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
+    """
 
     lora: LoraSection = LoraSection()
     hypernetwork: HypernetworkSection = HypernetworkSection()
     distill: DistillSection = DistillSection()
     mixture: MixtureSection = MixtureSection()
     training: TrainingSection = TrainingSection()
+    static_training: TrainingSection = TrainingSection()
+    compressed_share: Share = 0.2
     document_in: DocumentIn | Literal["best_on_dev"] = "best_on_dev"
-    max_document_tokens: Positive = 96
     passages: Positive = 5
 
 
@@ -234,12 +245,11 @@ class EvaluateSection(Section):
 STAGES = ("data", "compress", "generator", "predict", "hypernetwork", "evaluate")
 
 
-class TrainAagConfig(Section):
+class TrainAagConfig(JobConfig):
     """Everything `jobs/train_aag.py` can be told. `stage` runs one stage on what is finished before it."""
 
     stage: Literal["all", "data", "compress", "generator", "predict", "hypernetwork", "evaluate"] = "all"
     seed: Natural = 29
-    run: RunSection = RunSection()
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     compress: CompressSection = CompressSection()
@@ -249,62 +259,3 @@ class TrainAagConfig(Section):
     reader: ReaderSection = ReaderSection()
     cluster: ClusterSection = ClusterSection()
     evaluate: EvaluateSection = EvaluateSection()
-
-
-S = TypeVar("S", bound=Section)
-
-
-def load_config(kind: type[S], file: Path | None = None, overrides: Sequence[str] = ()) -> S:
-    """Read a YAML file, lay `a.b=value` overrides over it and validate.
-
-    Raises ConfigError with one line per problem: the key, the value given and what is allowed.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        try:
-            loaded = yaml.safe_load(file.read_text())
-        except FileNotFoundError:
-            raise ConfigError(f"no configuration file {file}") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{file} is not readable YAML: {error}") from error
-        if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{file}: expected keys and values at the top, found {type(loaded).__name__}")
-        values = loaded or {}
-    for override in overrides:
-        _lay_over(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(kind, problem) for problem in error.errors())) from None
-
-
-def _lay_over(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{override!r} is not key=value (for example generator.training.steps=100)")
-    *folders, leaf = key.split(".")
-    for folder in folders:
-        below = values.setdefault(folder, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"{key}: {folder} holds the value {below!r}, so it has no keys below it")
-        values = below
-    try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{key}={text}: not a YAML value ({error})") from None
-
-
-def _explain(kind: type[BaseModel], problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(top)"
-    if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(sorted(_section_at(kind, problem["loc"][:-1]).model_fields))
-        return f"{key}={problem['input']!r}: unknown key; allowed here: {allowed}"
-    return f"{key}={problem['input']!r}: {problem['msg']}"
-
-
-def _section_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
-    for part in location:
-        field = kind.model_fields.get(str(part))
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        kind = next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), kind)
-    return kind

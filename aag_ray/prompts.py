@@ -51,3 +51,11 @@ def generator_prompt(question: str) -> str:
 def document_text(document: str) -> str:
     """The text a generator is trained to continue its prompt with: one line."""
     return f" {' '.join(document.split())}{ANSWER_END}"
+
+
+def condition_prompt(question: str | None, document: str | None) -> str:
+    """What an adapter is made from. A document alone is what `internalize` reads."""
+    lines = [f"Document: {document}"] if document is not None else []
+    if question is not None:
+        lines.append(f"Question: {question}")
+    return "\n".join(lines)

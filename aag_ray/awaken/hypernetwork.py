@@ -1,0 +1,188 @@
+"""Hypernetworks: from what a base model makes of a question and its document to LoRA factors for that one question.
+
+`LatentHypernetwork` (default) reads token-level states in every layer, as Doc-to-LoRA does (arXiv 2602.15902).
+`PaperHypernetwork` is AAG's (arXiv 2403.15268, section 3.2): one pooled feature and the layer number through small MLPs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from aag_ray.config import HypernetworkSection
+from aag_ray.llm.adapters import Adapter, adaptable_layers
+
+LayerShapes = Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an adapter is made from: `states` (layers, n, tokens, d_model), `mask` (n, tokens) and `feature` (n, size)."""
+
+    states: Tensor | None = None
+    mask: Tensor | None = None
+    feature: Tensor | None = None
+
+
+def layer_shapes(model: nn.Module, modules: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """(d_in, d_out) of every adapted layer by name; right for grouped-query attention because it asks the layers."""
+    return {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}
+
+
+class Hypernetwork(nn.Module):
+    """Base of both variants: knows the layers it makes factors for, and how to be saved with all of its weights."""
+
+    def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
+        super().__init__()
+        self.section, self.shapes, self.input_width = section, dict(shapes), width
+        self.kinds: dict[str, list[str]] = {}
+        for name in shapes:
+            self.kinds.setdefault(name.rsplit(".", 1)[-1], []).append(name)
+        for kind, names in self.kinds.items():
+            if len({shapes[name] for name in names}) > 1:
+                raise ValueError(f"layers named {kind} differ in shape; a hypernetwork shares its projections over layers")
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def save_pretrained(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = {"section": self.section.model_dump(), "shapes": self.shapes, "input_width": self.input_width}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        save_file({name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}, folder / "model.safetensors")
+
+    @staticmethod
+    def from_pretrained(folder: Path) -> Hypernetwork:
+        config = json.loads((folder / "config.json").read_text())
+        shapes = {name: (d_in, d_out) for name, (d_in, d_out) in config["shapes"].items()}
+        network = build_hypernetwork(HypernetworkSection(**config["section"]), shapes, config["input_width"])
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+        return network.eval()
+
+
+def build_hypernetwork(section: HypernetworkSection, shapes: LayerShapes, width: int, seed: int = 0) -> Hypernetwork:
+    """`width` is d_model of the states (latents) or the size of the encoder's pooled states (paper)."""
+    kinds: dict[str, type[Hypernetwork]] = {"latents": LatentHypernetwork, "paper": PaperHypernetwork}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kinds[section.variant](section, shapes, width)
+
+
+class LatentHypernetwork(Hypernetwork):
+    """In layer l, `rank` learned queries attend over the condition's states; each latent z gives one pair (a, b):
+    a = W_A z / sqrt(d_in), b = W_B z. Projections are shared over layers; W_B starts at zero, so training starts from
+    the base model. All shapes below: L layers, n examples, T tokens, K = rank, h = width.
+    """
+
+    def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
+        super().__init__(section, shapes, width)
+        h, layers = section.width, max(len(names) for names in self.kinds.values())
+        self.layers = layers
+        self.keys_values = nn.Linear(width, 2 * h, bias=False)
+        self.queries = nn.Parameter(torch.randn(layers, section.rank, h))
+        self.layer_embedding = nn.Parameter(torch.randn(layers, 1, h) * 0.1)
+        self.mlp = nn.Sequential(nn.RMSNorm(h), nn.Linear(h, 2 * h), nn.SiLU(), nn.Linear(2 * h, h))
+        self.to_a = nn.ModuleDict({kind: nn.Linear(h, shapes[names[0]][0], bias=False) for kind, names in self.kinds.items()})
+        self.to_b = nn.ModuleDict({kind: nn.Linear(h, shapes[names[0]][1], bias=False) for kind, names in self.kinds.items()})
+        for layer in self.to_b.values():
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+
+    def latents(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(L, n, T, d_model) states and (n, T) mask -> (L, n, K, h) latents."""
+        dtype = self.keys_values.weight.dtype
+        normed = F.rms_norm(states.to(dtype), (states.shape[-1],))
+        keys, values = self.keys_values(normed).chunk(2, dim=-1)
+        queries = self.queries.unsqueeze(1).expand(-1, states.shape[1], -1, -1)
+        z = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask.bool()[None, :, None, :])
+        z = z + self.layer_embedding.unsqueeze(1)
+        return z + self.mlp(z)
+
+    def forward(self, condition: Condition) -> Adapter:
+        """Factors for every example; A and B of layer l come from the l-th slice of the latents."""
+        if condition.states is None or condition.mask is None:
+            raise ValueError("this hypernetwork needs the condition's states and mask")
+        z = self.latents(condition.states, condition.mask)
+        factors: dict[str, tuple[Tensor, Tensor]] = {}
+        for kind, names in self.kinds.items():
+            a = self.to_a[kind](z).transpose(-1, -2) * self.shapes[names[0]][0] ** -0.5
+            b = self.to_b[kind](z)
+            # unbind, not indexing: the gradient of an index is a zero tensor as large as all layers together
+            factors.update(zip(names, zip(a.unbind(0), b.unbind(0), strict=True), strict=True))
+        return Adapter(factors)
+
+
+class PaperHypernetwork(Hypernetwork):
+    """A(z) = W2a relu(W1a z + b1a) + b2a and B likewise over sqrt(r), with z = [whitened feature ; raw slot number].
+
+    The feature is the masked mean of the encoder's states, whitened with a mean and matrix that are fitted once on the
+    training questions and stored with the weights (the published code whitens each block of 256 rows by itself, which
+    erases every similarity between questions). Weights start at N(0, 1e-7) as published.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
+        super().__init__(section, shapes, width)
+        size, hidden, rank = section.feature_size, section.hidden, section.rank
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("whitening", torch.zeros(width, size))
+        self.to_a = nn.ModuleDict({k: _small_mlp(size + 1, hidden, shapes[n[0]][0] * rank) for k, n in self.kinds.items()})
+        self.to_b = nn.ModuleDict({k: _small_mlp(size + 1, hidden, shapes[n[0]][1] * rank) for k, n in self.kinds.items()})
+
+    def fit_whitening(self, pooled: Tensor) -> None:
+        """Fit on (n, width) pooled training states (Su 2021, arXiv 2103.15316). Directions beyond n - 1 are left out."""
+        pooled = pooled.float()
+        self.mean.copy_(pooled.mean(0))
+        _, scale, directions = torch.linalg.svd(pooled - self.mean, full_matrices=False)
+        deviation = scale / max(len(pooled) - 1, 1) ** 0.5
+        kept = min(self.section.feature_size, int((deviation > deviation.max() * 1e-4).sum()))
+        self.whitening.zero_()
+        self.whitening[:, :kept] = directions[:kept].t() / deviation[:kept]
+
+    def feature(self, pooled: Tensor) -> Tensor:
+        return F.normalize((pooled.float() - self.mean) @ self.whitening, dim=-1)
+
+    def forward(self, condition: Condition) -> Adapter:
+        if condition.feature is None:
+            raise ValueError("this hypernetwork needs the condition's pooled feature")
+        feature, rank = self.feature(condition.feature), self.section.rank
+        factors: dict[str, tuple[Tensor, Tensor]] = {}
+        for kind, names in self.kinds.items():
+            d_in, d_out = self.shapes[names[0]]
+            for slot, name in enumerate(names):
+                z = torch.cat([feature, feature.new_full((len(feature), 1), float(slot))], dim=-1)
+                a, b = self.to_a[kind](z).view(-1, d_in, rank), self.to_b[kind](z).view(-1, rank, d_out)
+                factors[name] = (a, b * rank**-0.5)
+        return Adapter(factors)
+
+
+def _small_mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
+    mlp = nn.Sequential(nn.Linear(d_in, hidden), nn.ReLU(), nn.Linear(hidden, d_out))
+    for layer in mlp:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=1e-7)
+            nn.init.zeros_(layer.bias)
+    return mlp
+
+
+def condition_from(model: Any, input_ids: Tensor, mask: Tensor, *, pooled: bool) -> Condition:
+    """Run the frozen base model over the condition's tokens (right- or left-padded, `mask` tells) and keep its states.
+
+    `pooled` gives the masked mean of the last layer (paper); otherwise the input states of every layer (latents).
+    """
+    with torch.no_grad():
+        output = model.base_model(input_ids=input_ids, attention_mask=mask, output_hidden_states=not pooled, use_cache=False)
+    if pooled:
+        weights = mask.unsqueeze(-1).to(torch.float32)
+        return Condition(feature=(output.last_hidden_state.float() * weights).sum(1) / weights.sum(1))
+    return Condition(states=torch.stack(output.hidden_states[:-1]), mask=mask)

@@ -1,0 +1,47 @@
+"""Terms of AAG's distillation loss (paper, section 3.3, eq. 5-9). All average over real tokens only, never over padding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aag_ray.awaken.batches import mean_over_rows
+
+
+def nll(logits: Tensor, label: Tensor, row: Tensor, rows: int) -> Tensor:
+    """Cross-entropy of (m, V) logits, a mean over each row's target tokens; shape (rows,)."""
+    return mean_over_rows(F.cross_entropy(logits, label, reduction="none"), row, rows)
+
+
+def kd_temperature(step: int, start: float, every: int) -> float:
+    """tau(step) = T / (1 + ln(floor(step / every) + 1)): the reference's schedule (T = 3, every = 500)."""
+    return start / (1.0 + math.log(step // every + 1))
+
+
+def kd(student: Tensor, teacher: Tensor, row: Tensor, rows: int, temperature: float) -> Tensor:
+    """KL(teacher || student) of (m, V) logits at a temperature, times its square (Hinton et al. 2015); shape (rows,)."""
+    log_p = F.log_softmax(student / temperature, dim=-1)
+    q = F.log_softmax(teacher / temperature, dim=-1)
+    divergence = F.kl_div(log_p, q, reduction="none", log_target=True).sum(-1)
+    return mean_over_rows(divergence, row, rows) * temperature**2
+
+
+def chosen_layers(count: int, which: str) -> list[int]:
+    """Layer numbers to align: all, or first, middle and last (the reference's `select`)."""
+    return list(range(count)) if which == "all" else sorted({0, count // 2, count - 1})
+
+
+def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Mean over layers and target tokens of 1 - cos between states, each (m, d): eq. 6."""
+    return torch.stack(
+        [1 - F.cosine_similarity(s.float(), t.float(), dim=-1).mean() for s, t in zip(student, teacher, strict=True)]
+    ).mean()
+
+
+def attention_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Mean squared difference of attention maps, each (m, heads, m'), already restricted to the same tokens: eq. 7."""
+    return torch.stack([F.mse_loss(s.float(), t.float()) for s, t in zip(student, teacher, strict=True)]).mean()

@@ -1,0 +1,186 @@
+"""The reader with its hypernetwork, and what both are trained on: answers, and a teacher that sees retrieved passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aag_ray.awaken import losses
+from aag_ray.awaken.batches import TargetBatch, encode_pair, target_batch, target_logits
+from aag_ray.awaken.hypernetwork import Condition, Hypernetwork, PaperHypernetwork, condition_from
+from aag_ray.awaken.objective import Example, Objective
+from aag_ray.awaken.sft import save_lora
+from aag_ray.config import DistillSection
+from aag_ray.llm.adapters import Adapter, StaticLora, applied
+from aag_ray.llm.engine import length_batches, pad
+from aag_ray.llm.load import LoadedModel
+
+
+def read_conditions(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequence[str], longest: int = 2048) -> Condition:
+    """The base model's view of the texts an adapter is to be made from; texts beyond `longest` tokens lose their front."""
+    tokenizer: Any = loaded.tokenizer
+    encoded = [tokenizer(text)["input_ids"][-longest:] for text in texts]
+    ids, mask = pad(encoded, tokenizer.pad_token_id, left=False, device=loaded.device)
+    with applied(loaded.model):
+        return condition_from(loaded.model, ids, mask, pooled=isinstance(hypernetwork, PaperHypernetwork))
+
+
+@torch.no_grad()
+def make_adapters(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequence[str], batch: int = 32) -> Adapter:
+    """One adapter per condition text, made once, in batches of similar length."""
+    tokenizer: Any = loaded.tokenizer
+    parts: list[Adapter] = []
+    order: list[int] = []
+    for rows in length_batches([len(tokenizer(text)["input_ids"]) for text in texts], batch):
+        parts.append(hypernetwork(read_conditions(loaded, hypernetwork, [texts[row] for row in rows])).detach())
+        order.extend(rows)
+    joined = {
+        name: (torch.cat([p.factors[name][0] for p in parts]), torch.cat([p.factors[name][1] for p in parts]))
+        for name in parts[0].factors
+    }
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return Adapter(joined).select(back)
+
+
+class ReaderObjective(Objective):
+    """alpha * KD + (1 - alpha) * NLL over a mixture of modes (AAG, eq. 5), with optional alignment terms (eq. 6-9).
+
+    An example has `id`, `prompt`, `target`; with `condition` its prompt is read with the adapter made from that text;
+    with `teacher_prompt` the frozen teacher, reading that prompt, is distilled from. The reader's LoRA is on in every row.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        lora: StaticLora | None,
+        hypernetwork: Hypernetwork | None,
+        distill: DistillSection,
+        teacher: StaticLora | None = None,
+        longest: int = 2048,
+        *,
+        shard_base: bool = False,
+    ) -> None:
+        super().__init__()
+        self.lora, self.hypernetwork, self.distill, self.longest = lora, hypernetwork, distill, longest
+        self._held = (loaded, teacher)
+        self.step = 0
+        if shard_base:
+            self.base: Any = loaded.model
+        for part in (lora, hypernetwork, teacher):
+            if isinstance(part, nn.Module):
+                part.to(loaded.device)
+
+    @property
+    def loaded(self) -> LoadedModel:
+        return self._held[0]
+
+    def length(self, example: Example) -> int:
+        return sum(map(len, encode_pair(self.loaded.tokenizer, example["prompt"], example["target"], self.longest)))
+
+    def adapters(self, examples: Sequence[Example]) -> list[Adapter]:
+        """The shared LoRA, and the hypernetwork's adapter scattered to the rows that have a condition (zero elsewhere)."""
+        given = [self.lora()] if self.lora is not None else []
+        rows = [number for number, example in enumerate(examples) if example.get("condition")]
+        if self.hypernetwork is None or not rows:
+            return given
+        texts = [examples[row]["condition"] for row in rows]
+        own: Adapter = self.hypernetwork(read_conditions(self.loaded, self.hypernetwork, texts, self.longest))
+        if len(rows) < len(examples):
+            index = torch.tensor(rows, device=self.loaded.device)
+            own = own.map(lambda t: t.new_zeros(len(examples), *t.shape[1:]).index_copy(0, index, t))
+        return [*given, own]
+
+    def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        batch, logits, output = self._student(examples)
+        rows = losses.nll(logits, batch.label, batch.row, len(examples))
+        terms = {"nll": rows.mean()}
+        taught = [n for n, e in enumerate(examples) if e.get("teacher_prompt")] if self._held[1] is not None else []
+        if taught and self._needs_teacher:
+            terms |= self._teacher_terms(examples, taught, batch, logits, output, rows)
+        terms["loss"] = terms.pop("combined", terms["nll"]) + sum(
+            weight * terms[name]
+            for name, weight in (("hidden", self.distill.hidden_weight), ("attention", self.distill.attention_weight))
+            if name in terms
+        )
+        return terms
+
+    @property
+    def _needs_teacher(self) -> bool:
+        return self.distill.kd or self.distill.hidden_weight > 0 or self.distill.attention_weight > 0
+
+    def _options(self) -> dict[str, bool]:
+        return {"output_hidden_states": self.distill.hidden_weight > 0, "output_attentions": self.distill.attention_weight > 0}
+
+    def _student(self, examples: Sequence[Example]) -> tuple[TargetBatch, Tensor, Any]:
+        batch = target_batch(self.loaded, [e["prompt"] for e in examples], [e["target"] for e in examples], self.longest)
+        with applied(self.loaded.model, *self.adapters(examples)):
+            logits, output = target_logits(self.loaded.model, batch, **self._options())
+        return batch, logits, output
+
+    def _teacher_terms(
+        self, examples: Sequence[Example], taught: list[int], batch: TargetBatch, logits: Tensor, output: Any, rows: Tensor
+    ) -> dict[str, Tensor]:
+        """KD and alignment of the rows that have a teacher. Both models predict the same target tokens, in the same order."""
+        loaded, teacher = self._held
+        asked = [examples[row] for row in taught]
+        with torch.no_grad():
+            read = target_batch(loaded, [e["teacher_prompt"] for e in asked], [e["target"] for e in asked], self.longest)
+            with applied(loaded.model, teacher() if teacher is not None else None):
+                teacher_logits, teacher_output = target_logits(loaded.model, read, **self._options())
+        mine = torch.isin(batch.row, torch.tensor(taught, device=batch.row.device))
+        if mine.sum() != len(read.row):
+            raise ValueError("teacher and student split the target into different tokens; they need one vocabulary")
+        terms: dict[str, Tensor] = {}
+        if self.distill.kd:
+            settings = self.distill
+            tau = losses.kd_temperature(self.step, settings.temperature, settings.temperature_every)
+            kd = losses.kd(logits[mine], teacher_logits, read.row, len(taught), tau)
+            combined = rows.clone()
+            index = torch.tensor(taught, device=rows.device)
+            combined = combined.index_copy(0, index, settings.alpha * kd + (1 - settings.alpha) * rows[index])
+            terms |= {"kd": kd.mean(), "combined": combined.mean()}
+        layers = losses.chosen_layers(loaded.model.config.num_hidden_layers, self.distill.layers)
+        if self.distill.hidden_weight > 0:
+            place = (batch.row[mine], batch.position[mine])
+            student_states = [output.hidden_states[layer + 1][place] for layer in layers]
+            teacher_states = [teacher_output.hidden_states[layer + 1][read.row, read.position] for layer in layers]
+            terms["hidden"] = losses.hidden_alignment(student_states, teacher_states)
+        if self.distill.attention_weight > 0:
+            pairs = [_shared_attention(output, batch, row, teacher_output, read, n, layers) for n, row in enumerate(taught)]
+            terms["attention"] = torch.stack([losses.attention_alignment(s, t) for s, t in pairs]).mean()
+        return terms
+
+    @torch.no_grad()
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        """Minus the mean cross-entropy of each target, read in the example's mode."""
+        batch, logits, _ = self._student(examples)
+        return (-losses.nll(logits, batch.label, batch.row, len(examples))).tolist()
+
+    def save_pretrained(self, folder: Path) -> None:
+        """`reader/` holds the LoRA and `hypernetwork/` all of the hypernetwork."""
+        if self.lora is not None:
+            save_lora(self.lora, folder / "reader")
+        if self.hypernetwork is not None:
+            self.hypernetwork.save_pretrained(folder / "hypernetwork")
+
+
+def _shared_attention(
+    student: Any, batch: TargetBatch, row: int, teacher: Any, read: TargetBatch, teacher_row: int, layers: Sequence[int]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Attention of one example's target tokens to the tokens at which both prompts end alike, each (heads, m, shared)."""
+    mine, theirs = batch.ids[row][batch.mask[row].bool()], read.ids[teacher_row][read.mask[teacher_row].bool()]
+    longest = min(len(mine), len(theirs))
+    differs = (mine[-longest:] != theirs[-longest:]).nonzero()
+    shared = longest - (int(differs[-1]) + 1 if len(differs) else 0)
+
+    def maps(output: Any, number: int, length: int, positions: Tensor) -> list[Tensor]:
+        return [output.attentions[layer][number][:, positions, length - shared : length] for layer in layers]
+
+    return (
+        maps(student, row, len(mine), batch.position[batch.row == row]),
+        maps(teacher, teacher_row, len(theirs), read.position[read.row == teacher_row]),
+    )

@@ -1,0 +1,123 @@
+"""AAG from questions to a result table, stage by stage. Each stage is a folder of the run, committed by its manifest.
+
+data -> compress -> generator -> predict -> hypernetwork -> evaluate
+        (Ray Data)  (Ray Train)  (Ray Data)  (Ray Train)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
+from aag_ray.config import STAGES, TrainAagConfig
+from aag_ray.job import JobResult
+from aag_ray.settings import ConfigError
+from aag_ray.train import stages
+
+Work = Callable[[TrainAagConfig, Run, Path], dict[str, Any]]
+
+WORK: dict[str, Work] = {
+    "data": stages.data,
+    "compress": stages.compress,
+    "generator": stages.generator,
+    "predict": stages.predict,
+    "hypernetwork": stages.hypernetwork,
+    "evaluate": stages.evaluate,
+}
+# The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
+DECIDES: dict[str, tuple[str, ...]] = {
+    "data": ("seed", "data"),
+    "compress": ("compress",),
+    "generator": ("model", "generator"),
+    "predict": ("predict",),
+    "hypernetwork": ("teacher", "reader"),
+    "evaluate": ("evaluate",),
+}
+
+
+def train_aag(config: TrainAagConfig) -> JobResult:
+    """Run the stages that are not finished, on the Ray cluster this process is in, or on a Ray of its own.
+
+    Raises RunError if a single stage is asked for and one before it is missing; what stages raise passes through.
+    """
+    folder = run_folder(config)
+    with Run.open(folder, fresh=config.run.fresh) as run, connected():
+        prints = stage_fingerprints(config)
+        wanted = STAGES if config.stage == "all" else (config.stage,)
+        for number, name in enumerate(STAGES, start=1):
+            stage = run.stage(name)
+            if name in wanted:
+                _run_stage(config, run, stage, prints[name], f"stage {number}/{len(STAGES)} {name}")
+            elif STAGES.index(name) < STAGES.index(wanted[0]) and not stage.is_complete(prints[name]):
+                raise RunError(
+                    f"stage={wanted[0]} needs {name}, which is not finished in {folder} with these settings; "
+                    f"run stage={name} first, or stage=all"
+                )
+        return _result(run, wanted)
+
+
+def run_folder(config: TrainAagConfig) -> Path:
+    """The run's folder. A relative root of a job that Ray unpacked to a temporary folder is put below the home folder."""
+    root = config.run.root
+    if not root.is_absolute() and "runtime_resources" in Path.cwd().parts:
+        root = Path.home() / "aag-ray" / root
+        print(f"the job's own folder is temporary: results go to {root}", flush=True)
+    return (root / config.run.name).absolute()
+
+
+def stage_fingerprints(config: TrainAagConfig) -> dict[str, str]:
+    """By stage, a hash of every setting that its result depends on, through all stages before it."""
+    values, prints, before = config.model_dump(mode="json"), {}, ""
+    for name in STAGES:
+        before = prints[name] = fingerprint(before, {section: values[section] for section in DECIDES[name]})
+    return prints
+
+
+def _run_stage(config: TrainAagConfig, run: Run, stage: Stage, expected: str, title: str) -> None:
+    if stage.is_complete(expected):
+        print(f"{title}: finished before, kept", flush=True)
+        return
+    print(f"{title}: started", flush=True)
+    began = time.monotonic()
+    folder = stage.start(expected)
+    metrics = WORK[stage.name](config, run, folder)
+    seconds = time.monotonic() - began
+    stage.commit(Manifest(stage.name, expected, config.model_dump(mode="json"), metrics, seconds=seconds))
+    print(f"{title}: done in {seconds:.0f} s", flush=True)
+
+
+def _result(run: Run, wanted: tuple[str, ...]) -> JobResult:
+    metrics: dict[str, Any] = {}
+    artifacts: dict[str, str] = {}
+    for name in wanted:
+        manifest = run.stage(name).manifest
+        if manifest is None:
+            continue
+        metrics |= {"test": manifest.metrics} if name == "evaluate" else {name: manifest.metrics}
+        artifacts |= {name: str(run.folder / name)}
+    return JobResult(metrics, artifacts)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Ray for this block: the cluster of the job or of RAY_ADDRESS if there is one, else a local one that ends with it."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level="WARNING", **options)
+    except ConnectionError as error:
+        raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

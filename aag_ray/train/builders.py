@@ -1,0 +1,62 @@
+"""What Ray Train builds on each worker: the objectives of the AAG stages, from small picklable arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
+from aag_ray.awaken.mixture import CONDITION
+from aag_ray.awaken.objective import Example
+from aag_ray.awaken.reader import ReaderObjective, read_conditions
+from aag_ray.awaken.sft import SftObjective, load_lora, new_lora
+from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
+from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.train.loop import read_examples
+
+WHITENING_EXAMPLES = 2000
+
+
+def build_sft(
+    model: ModelSection, lora: LoraSection | None, seed: int, device: torch.device, rank: int | None = None, shard: bool = False
+) -> SftObjective:
+    """A generator, teacher or static baseline: a LoRA (of `rank`, or the section's) on a model, or the whole model."""
+    loaded = load_model(model, str(device))
+    return SftObjective(loaded, new_lora(loaded, lora, seed, rank) if lora is not None else None, shard_base=shard)
+
+
+def build_reader(
+    model: ModelSection,
+    section: ReaderSection,
+    teacher: Path | None,
+    examples: Path,
+    seed: int,
+    device: torch.device,
+    shard: bool = False,
+) -> ReaderObjective:
+    """The reader's LoRA and hypernetwork over a base model. `examples` is what the paper's whitening is fitted on."""
+    loaded = load_model(model, str(device))
+    network = new_hypernetwork(loaded, section.hypernetwork, seed)
+    if isinstance(network, PaperHypernetwork):
+        fit_whitening(loaded, network, read_examples(examples))
+    return ReaderObjective(
+        loaded,
+        new_lora(loaded, section.lora, seed + 1),
+        network,
+        section.distill,
+        load_lora(teacher) if teacher is not None else None,
+        shard_base=shard,
+    )
+
+
+def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:
+    shapes = layer_shapes(loaded.model, section.modules)
+    return build_hypernetwork(section, shapes, loaded.model.config.hidden_size, seed)
+
+
+def fit_whitening(loaded: LoadedModel, network: PaperHypernetwork, examples: list[Example] | list[dict]) -> None:
+    """Once, on the training conditions; the fitted mean and matrix are saved with the weights."""
+    texts = list(dict.fromkeys(example[CONDITION] for example in examples if example.get(CONDITION)))[:WHITENING_EXAMPLES]
+    pooled = [read_conditions(loaded, network, texts[start : start + 32]).feature for start in range(0, len(texts), 32)]
+    network.fit_whitening(torch.cat([feature for feature in pooled if feature is not None]))

@@ -1,0 +1,142 @@
+"""DeepSpeed behind the loop's `Engine` interface: ZeRO 0-3, on CPU and GPU, without compiling anything.
+
+AdamW is PyTorch's, so that no DeepSpeed operator (a C++ or CUDA extension built at run time) is ever needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from aag_ray.awaken.objective import Objective
+from aag_ray.config import TrainingSection
+from aag_ray.train.engine import MicroBatch, TrainingError, adamw, trained_parameters
+
+TAG = "deepspeed"
+
+
+def import_deepspeed(use_gpu: bool) -> ModuleType:
+    """DeepSpeed, quiet, set to the device, and kept from building its shared-memory operator for CPUs.
+
+    That build takes minutes, and one that is killed leaves a lock on which later runs wait. DeepSpeed builds what
+    `deepspeed.ops.__compatible_ops__` allows; setting it also skips the probe, which starts compilers.
+    """
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if use_gpu else "cpu")
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    import deepspeed
+    import deepspeed.ops
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # DeepSpeed's own calls, thousands of them.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
+    vars(deepspeed.ops)["__compatible_ops__"] = {}
+    return deepspeed
+
+
+def deepspeed_config(training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype) -> dict[str, Any]:
+    """The DeepSpeed configuration of one training. Mixed dtypes and anything but fp32 and bf16 raise TrainingError."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise TrainingError(f"trained parameters are {dtype}; DeepSpeed trains float32 or bfloat16 here")
+    half = dtype == torch.bfloat16
+    # ZeRO-1 keeps the float32 master weights of bfloat16 ones; its loss curve is PyTorch's, that of stage 0 was not.
+    stage = max(1, zero_stage) if half else zero_stage
+    return {
+        "train_micro_batch_size_per_gpu": max(1, training.batch // (training.accumulation * world)),
+        "gradient_accumulation_steps": training.accumulation,
+        # Without ZeRO nothing in DeepSpeed reports the norm, so DeepSpeedEngine clips in that case.
+        "gradient_clipping": training.clip if stage else 0.0,
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {"stage": stage},
+        "bf16": {"enabled": half},
+        "steps_per_print": 1 << 62,
+    }
+
+
+class DeepSpeedEngine:
+    """`Engine` on the ranks of torch.distributed; a lone process makes its own group of one.
+
+    Trained parameters must be float32, or all bfloat16 (then DeepSpeed keeps a float32 master copy).
+    """
+
+    def __init__(self, objective: Objective, training: TrainingSection, zero_stage: int = 0) -> None:
+        parameters = list(trained_parameters(objective).values())
+        use_gpu = parameters[0].is_cuda
+        deepspeed = import_deepspeed(use_gpu)
+        if not dist.is_initialized():
+            # An in-memory store: no port, no rendezvous.
+            os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it even then
+            dist.init_process_group("nccl" if use_gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1)
+        self.rank, self.world = dist.get_rank(), dist.get_world_size()
+        dtypes = {parameter.dtype for parameter in parameters}
+        if len(dtypes) > 1:
+            raise TrainingError(f"trained parameters have mixed types ({', '.join(sorted(map(str, dtypes)))}); make them equal")
+        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop())
+        optimizer = adamw(objective, training)
+        self.norm: Any = None
+        if not config["gradient_clipping"]:
+
+            def clip(*_: Any) -> None:
+                self.norm = nn.utils.clip_grad_norm_(parameters, training.clip)
+
+            optimizer.register_step_pre_hook(clip)
+        deepspeed.init_distributed("nccl" if use_gpu else "gloo", auto_mpi_discovery=False, verbose=False)
+        self.engine, *_ = deepspeed.initialize(model=objective, optimizer=optimizer, config=config, dist_init_required=False)
+        self.gathered: Any = deepspeed.zero.GatheredParameters
+        self.sharded_weights = zero_stage == 3
+
+    def step(self, micro_batches: Sequence[MicroBatch], learning_rate: float) -> tuple[list[dict[str, Tensor]], Any]:
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = learning_rate
+        terms = []
+        for examples, factor in micro_batches:
+            losses = self.engine(examples)
+            self.engine.backward(losses["loss"] * factor)
+            self.engine.step()
+            terms.append({name: value.detach() for name, value in losses.items()})
+        return terms, self.norm if self.norm is not None else self.engine.get_global_grad_norm()
+
+    @contextmanager
+    def whole_weights(self) -> Iterator[None]:
+        """Under ZeRO-3 every worker gathers all weights, and the hooks that would fetch and drop them per module are
+        off: scoring generates, so workers call modules unequally often, which those collectives would not survive."""
+        if not self.sharded_weights:
+            yield
+            return
+        offload = self.engine.optimizer.parameter_offload
+        with self.gathered(list(self.engine.module.parameters())):
+            for parameter in self.engine.module.parameters():
+                parameter.ds_active_sub_modules.clear()
+            for hook in [*offload.forward_hooks, *offload.backward_hooks]:
+                hook.remove()
+            offload.forward_hooks, offload.backward_hooks = [], []
+            try:
+                yield
+            finally:
+                offload._register_deepspeed_module(offload.module)
+
+    def save(self, folder: Path) -> None:
+        self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=True)
+
+    def load(self, folder: Path) -> None:
+        # DeepSpeed unpickles these files: they are this run's own, checked by hash before.
+        path, _ = self.engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=False, load_lr_scheduler_states=False)
+        if path is None:
+            raise TrainingError(f"DeepSpeed finds no state below {folder}")
+
+    def gather(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+    def close(self) -> None:
+        self.engine.destroy()

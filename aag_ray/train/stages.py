@@ -1,0 +1,278 @@
+"""The work of each AAG stage: read what earlier stages committed, do the work, write files, return the metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aag_ray.artifacts import Run, read_table, write_atomically, write_table
+from aag_ray.awaken.mixture import answer_examples, generator_examples, reader_examples, split_by_entity
+from aag_ray.config import TrainAagConfig
+from aag_ray.qa_files import QaFileError, read_passages, read_questions
+from aag_ray.records import SPLITS, Document, Question
+from aag_ray.settings import ConfigError
+
+Metrics = dict[str, Any]
+
+
+def data(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """Questions of every split with their passages, from the embedded world or from files, as one parquet each."""
+    from aag_ray.world import attach_contexts, build_world
+
+    section, metrics = config.data, Metrics()
+    if section.files is None:
+        world = build_world(section.world, config.seed, section.contexts)
+        splits, metrics = world.questions, world.statistics()
+    else:
+        splits = {}
+        pool = read_passages(section.files.passages) if section.files.passages else []
+        for split in SPLITS:
+            file = read_questions(getattr(section.files, split), skip_bad=section.files.skip_bad)
+            bare = [question for question in file.questions if not question.contexts]
+            if bare and not pool:
+                raise QaFileError(
+                    f"{getattr(section.files, split)}: {len(bare)} questions have no passages (the first is {bare[0].id!r}); "
+                    "set data.files.passages to a file of passages to retrieve them from"
+                )
+            found = {question.id: question for question in attach_contexts(bare, pool, section.contexts)} if bare else {}
+            splits[split] = [found.get(question.id, question) for question in file.questions]
+            metrics[split] = {"questions": len(file.questions), "refused": len(file.refused)}
+    for split in SPLITS:
+        most = getattr(section, f"max_{split}")
+        kept = splits[split][:most]
+        if not kept:
+            raise QaFileError(f"the {split} split has no question left; each split needs at least one")
+        write_table(folder / f"{split}.parquet", [question.to_row() for question in kept])
+        print(f"  {split}: {len(kept)} questions", flush=True)
+    return metrics
+
+
+def questions_of(run: Run, split: str) -> list[Question]:
+    return [Question.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
+
+
+def documents_of(run: Run, stage: str) -> dict[str, Document]:
+    documents = (Document.from_row(row) for row in read_table(run.folder / stage / "documents.parquet"))
+    return {document.id: document for document in documents}
+
+
+def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """Compressed documents: targets for the generator's part of the training questions, the oracle of dev and test."""
+    from aag_ray.awaken.compress import compression_report
+    from aag_ray.pipelines.compress import compress_questions
+
+    chosen, _ = generator_split(config, questions_of(run, "train"))
+    questions = [*chosen, *questions_of(run, "dev"), *questions_of(run, "test")]
+    documents = compress_questions(questions, config.compress, folder / "parts")
+    write_table(folder / "documents.parquet", [document.to_row() for document in documents])
+    return compression_report(questions, documents)
+
+
+def generator_split(config: TrainAagConfig, questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """The training questions that the generator learns from, and those it writes documents for. Both are all of them
+    if compress.train_questions is not set, as in the paper."""
+    first = config.compress.train_questions
+    if first is None or first >= len(questions):
+        return list(questions), list(questions)
+    return split_by_entity(questions, first, config.seed)
+
+
+def generator(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """Question -> compressed document, by supervised fine-tuning."""
+    from aag_ray.train.builders import build_sft
+    from aag_ray.train.launch import TrainingJob, train
+
+    section, documents = config.generator, documents_of(run, "compress")
+    chosen, _ = generator_split(config, questions_of(run, "train"))
+    files = _write_examples(
+        folder, "generator", generator_examples(chosen, documents), generator_examples(questions_of(run, "dev"), documents)
+    )
+    arguments = {
+        "model": section.model or config.model,
+        "lora": section.lora if section.tune == "lora" else None,
+        "seed": config.seed,
+        "shard": config.cluster.zero_stage == 3,
+    }
+    return train(TrainingJob(build_sft, arguments, *files, section.training, config.cluster, config.seed, folder / "generator"))
+
+
+def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """Dummy documents for the reader's part of the training questions, dev and test; and how good they are."""
+    from aag_ray.evaluate.documents import document_report, static_baseline
+    from aag_ray.pipelines.predict import predict_documents
+
+    _, rest = generator_split(config, questions_of(run, "train"))
+    dev, test = questions_of(run, "dev"), questions_of(run, "test")
+    asked = [*rest[: config.predict.train_questions], *dev, *test]
+    written = predict_documents(asked, config, run.folder / "generator" / "generator" / "best", folder / "parts")
+    write_table(folder / "documents.parquet", [document.to_row() for document in written])
+    by_id = {document.id: document for document in written}
+    mine = [by_id[question.id] for question in test]
+    baseline = static_baseline(mine, list(documents_of(run, "compress").values())[: len(written)], config.seed)
+    return document_report(test, mine, baseline, config.evaluate.bootstrap_samples, config.seed)
+
+
+def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """The teacher, then the reader with its hypernetwork, then the static baseline of equal size and budget."""
+    from aag_ray.awaken.sft import static_lora_rank
+    from aag_ray.llm.load import load_model
+    from aag_ray.train.builders import build_reader, build_sft
+    from aag_ray.train.launch import TrainingJob, train
+
+    questions, dev = questions_of(run, "train"), questions_of(run, "dev")
+    section, shared = config.reader, {"seed": config.seed, "shard": config.cluster.zero_stage == 3}
+    metrics: Metrics = {}
+
+    teacher: Path | None = None
+    if needs_teacher(config):
+        passages = config.teacher.passages
+        examples = answer_examples(questions, passages, config.seed), answer_examples(dev, passages, config.seed)
+        files = _write_examples(folder, "teacher", *examples)
+        arguments = {"model": config.model, "lora": config.teacher.lora} | shared
+        job = TrainingJob(
+            build_sft, arguments, *files, config.teacher.training, config.cluster, config.seed, folder / "teacher"
+        )
+        metrics["teacher"] = train(job)
+        teacher = folder / "teacher" / "best"
+
+    documents = _documents_to_learn_from(config, run, questions)
+    count = section.training.steps * section.training.batch
+    files = _write_examples(
+        folder,
+        "reader",
+        reader_examples(questions, documents, section.mixture, section.distill, count, section.passages, config.seed),
+        reader_examples(dev, documents, section.mixture, section.distill, section.training.dev_examples, section.passages, 0),
+    )
+    arguments = {"model": config.model, "section": section, "teacher": teacher, "examples": files[0]} | shared
+    job = TrainingJob(build_reader, arguments, *files, section.training, config.cluster, config.seed, folder / "reader")
+    metrics["reader"] = train(job)
+
+    trained = metrics["reader"]["trained_parameters"] + run_metrics(run, "generator").get("trained_parameters", 0)
+    rank = static_lora_rank(load_model(config.model, "cpu"), section.lora, trained)
+    files = _write_examples(folder, "static_lora", answer_examples(questions), answer_examples(dev))
+    # The same budget as AAG: as many steps as its generator and reader had together, at the reader's batch size.
+    steps = section.training.steps + config.generator.training.steps
+    training = section.static_training.model_copy(update={"steps": steps, "batch": section.training.batch})
+    arguments = {"model": config.model, "lora": section.lora, "rank": rank} | shared
+    job = TrainingJob(build_sft, arguments, *files, training, config.cluster, config.seed, folder / "static_lora")
+    metrics["static_lora"] = train(job) | {"rank": rank}
+    return metrics | save_model(config, run, folder, dev)
+
+
+def _documents_to_learn_from(config: TrainAagConfig, run: Run, questions: Sequence[Question]) -> dict[str, Document]:
+    """Dummy documents, and `reader.compressed_share` as many compressed ones, which are always right about the question."""
+    written, compressed = documents_of(run, "predict"), documents_of(run, "compress")
+    mine = [question.id for question in questions if question.id in compressed and question.id not in written]
+    count = round(config.reader.compressed_share * sum(question.id in written for question in questions))
+    return {key: compressed[key] for key in mine[:count]} | written
+
+
+def needs_teacher(config: TrainAagConfig) -> bool:
+    distill = config.reader.distill
+    return (distill.kd or distill.hidden_weight > 0 or distill.attention_weight > 0) and distill.share > 0
+
+
+def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Question]) -> Metrics:
+    """Put the trained parts into one folder, and choose on dev where the reader wants its document."""
+    from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
+    from aag_ray.awaken.generator import DocumentGenerator, is_lora
+    from aag_ray.awaken.hypernetwork import Hypernetwork
+    from aag_ray.awaken.sft import load_lora
+    from aag_ray.evaluate.metrics import exact_match
+    from aag_ray.llm.load import load_model
+
+    loaded, best = load_model(config.model), run.folder / "generator" / "generator" / "best"
+    own = (
+        None if is_lora(best) and config.generator.model is None else str(best if not is_lora(best) else config.generator.model)
+    )
+    settings = AwakeningSettings(
+        base_model=config.model.name,
+        generator="generator",
+        generator_model=own,
+        max_document_tokens=config.generator.max_document_tokens,
+        max_answer_tokens=config.evaluate.max_answer_tokens,
+    )
+    model = AwakeningModel(
+        loaded,
+        settings,
+        DocumentGenerator.from_pretrained(loaded, best, settings.max_document_tokens),
+        load_lora(folder / "reader" / "best" / "reader"),
+        Hypernetwork.from_pretrained(folder / "reader" / "best" / "hypernetwork"),
+        config.evaluate.batch,
+    )
+    documents, asked = documents_of(run, "predict"), [question.question for question in dev]
+    shown = [documents[question.id].text for question in dev]
+    scores: dict[str, float] = {}
+    for place in ("text", "parameters", "both"):
+        answers = model.read(asked, shown, place)
+        hits = [exact_match(written.text, question.answers) for written, question in zip(answers, dev, strict=True)]
+        scores[place] = 100 * sum(hits) / len(hits)
+    wanted = config.reader.document_in
+    # AAG awakens through an adapter: the document as text alone is a row of its own in the table.
+    place = wanted if wanted != "best_on_dev" else ("both" if scores["both"] >= scores["parameters"] else "parameters")
+    model.with_document_in(place).save_pretrained(folder / "model")
+    print(f"  document in text / parameters / both, EM on dev: {scores}; AAG uses {place}", flush=True)
+    return {"document_in": place, "dev_em": scores}
+
+
+def run_metrics(run: Run, stage: str) -> Metrics:
+    manifest = run.stage(stage).manifest
+    return manifest.metrics if manifest is not None else {}
+
+
+def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
+    """Every system on every test question; result.json, table.md, plot.png and cases.html."""
+    from aag_ray.awaken.awakened import AwakeningModel
+    from aag_ray.awaken.sft import load_lora
+    from aag_ray.evaluate.answering import Answering, summarise
+    from aag_ray.evaluate.machine import describe_machine
+    from aag_ray.evaluate.report import render_terminal, write_report
+    from aag_ray.llm.load import load_model
+
+    trained = run.folder / "hypernetwork"
+    loaded = load_model(config.model)
+    model = AwakeningModel.from_pretrained(trained / "model", loaded)
+    test, shots = questions_of(run, "test"), _shots(questions_of(run, "train"), config.evaluate.shots)
+    documents = documents_of(run, "predict")
+    static = load_lora(trained / "static_lora" / "best").to(loaded.device)
+    oracle = documents_of(run, "compress")
+    answering = Answering(model, static, test, documents, oracle, shots, config.evaluate, config.seed)
+    answers = answering.run(lambda line: print(f"  {line}", flush=True))
+    generation = run.folder / "predict" / "timing.json"
+    per_document = json.loads(generation.read_text())["seconds_per_document"] if generation.exists() else 0.0
+    result = summarise(answering, answers, per_document)
+    result |= {"documents": run_metrics(run, "predict"), "machine": describe_machine()}
+    artifacts = write_report(result, folder)
+    render_terminal(result)
+    systems = result["systems"]
+    return {
+        "em": {name: values["em"] for name, values in systems.items()},
+        "f1": {name: values["f1"] for name, values in systems.items()},
+        "subspan": {name: values["subspan"] for name, values in systems.items()},
+        "em_difference": result["differences"],
+        "gate": result["gate"],
+        "report": artifacts,
+    }
+
+
+def _shots(questions: Sequence[Question], count: int) -> list[Question]:
+    """The first training questions that differ in relation, so that the examples show more than one kind of answer."""
+    by_relation: Mapping[str, Question] = {question.relation or question.id: question for question in reversed(questions)}
+    chosen = set(list(by_relation)[-count:])
+    return [
+        question
+        for question in questions
+        if by_relation.get(question.relation or question.id) is question and (question.relation or question.id) in chosen
+    ]
+
+
+def _write_examples(folder: Path, name: str, *parts: Iterable[Mapping[str, Any]]) -> tuple[Path, Path]:
+    train, dev = (folder / f"{name}-{split}.jsonl" for split in ("train", "dev"))
+    for path, examples in zip((train, dev), parts, strict=True):
+        lines = [json.dumps(example, ensure_ascii=False) for example in examples]
+        if not lines:
+            raise ConfigError(f"no examples for {path.name}: every row of the stage before it failed")
+        write_atomically(path, "\n".join(lines) + "\n")
+    return train, dev

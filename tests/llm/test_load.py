@@ -1,0 +1,129 @@
+"""A loaded model is whole, frozen, in eval mode, and its head reads a slice of states as one matrix."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, LlamaForCausalLM, PreTrainedTokenizerFast, T5ForConditionalGeneration
+
+from aag_ray.config import ModelSection
+from aag_ray.llm.load import FlatHead, LoadedModel, choose_dtype, flatten_head, load_model
+from aag_ray.llm.packaged import ModelError
+from aag_ray.llm.resolve import ModelNotFound
+
+TEXT = "Question: Which metal is Au?\nAnswer: gold, naïvely 金\n"
+
+
+def test_a_decoder_is_loaded_frozen_and_pads_on_the_left(tiny: LoadedModel, tiny_model_folder: Path) -> None:
+    assert isinstance(tiny.model, LlamaForCausalLM)
+    assert not tiny.model.training
+    assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
+    assert (tiny.path, tiny.device.type, tiny.dtype) == (tiny_model_folder, "cpu", torch.float32)
+    assert tiny.tokenizer.padding_side == "left"
+    assert not tiny.is_encoder_decoder
+    assert tiny.tokenizer.decode(tiny.tokenizer(TEXT).input_ids) == TEXT
+
+
+def test_an_encoder_decoder_is_loaded_as_one(
+    tiny_t5: T5ForConditionalGeneration, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    tiny_t5.save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    loaded = load_model(ModelSection(name=str(tmp_path), dtype="float32"), device="cpu")
+    assert loaded.is_encoder_decoder
+    inputs = loaded.tokenizer([TEXT], return_tensors="pt").input_ids
+    labels = torch.tensor([[5, 6, 1]])
+    assert torch.allclose(loaded.model(inputs, labels=labels).logits, tiny_t5(inputs, labels=labels).logits, atol=1e-6)
+
+
+def test_a_tokenizer_without_pad_token_pads_with_its_end_token(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    loaded = load_model(ModelSection(name=str(folder)), device="cpu")
+    assert loaded.tokenizer.pad_token_id == loaded.tokenizer.eos_token_id == 1
+
+
+def test_the_number_type_is_as_asked(tiny_model_folder: Path) -> None:
+    loaded = load_model(ModelSection(name=str(tiny_model_folder), dtype="bfloat16"), device="cpu")
+    assert loaded.dtype is torch.bfloat16
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.bfloat16}
+
+
+def test_auto_is_bfloat16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for abilities, expected in (
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
+        ({"avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda abilities=abilities: abilities)
+        assert choose_dtype("auto", torch.device("cpu")) is expected
+
+
+@pytest.mark.parametrize("shape", [(64,), (3, 64), (2, 5, 64), (0, 64)])
+def test_a_flat_head_computes_what_the_linear_layer_did(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(64, 100)
+    flat = copy.deepcopy(linear)
+    flat.__class__ = FlatHead
+    states = torch.randn(shape)
+    torch.testing.assert_close(flat(states), linear(states), rtol=0, atol=1e-6)
+
+
+def test_flattening_the_head_changes_neither_outputs_nor_weights(tiny_llama: LlamaForCausalLM) -> None:
+    inputs = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
+    before, keys = tiny_llama(inputs, logits_to_keep=1).logits, list(tiny_llama.state_dict())
+    flatten_head(tiny_llama)
+    assert isinstance(tiny_llama.lm_head, FlatHead)
+    assert tiny_llama.lm_head.weight is tiny_llama.model.embed_tokens.weight
+    assert list(tiny_llama.state_dict()) == keys
+    torch.testing.assert_close(tiny_llama(inputs, logits_to_keep=1).logits, before, rtol=0, atol=1e-6)
+    for twin in (copy.deepcopy(tiny_llama), pickle.loads(pickle.dumps(tiny_llama))):
+        assert isinstance(twin.lm_head, FlatHead)
+        assert torch.equal(twin(inputs).logits, tiny_llama(inputs).logits)
+
+
+def test_a_flattened_model_still_trains(tiny_llama: LlamaForCausalLM) -> None:
+    flatten_head(tiny_llama)
+    inputs = torch.tensor([[5, 6, 7, 8]])
+    tiny_llama(inputs, labels=inputs).loss.backward()
+    assert tiny_llama.lm_head.weight.grad is not None
+
+
+def test_a_missing_model_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match="no such folder"):
+        load_model(ModelSection(name=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_torn_file_is_an_error_that_names_the_model(tiny_model_folder: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    os.truncate(folder / name, (folder / name).stat().st_size // 2)
+    with pytest.raises(ModelError, match=f"model '{folder}' in {folder} cannot be loaded"):
+        load_model(ModelSection(name=str(folder)), device="cpu")
+
+
+def test_an_encoder_has_no_head_to_answer_with(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=384, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    BertModel(config).save_pretrained(tmp_path)
+    tiny_tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="no whole language model: no weights for cls"):
+        load_model(ModelSection(name=str(tmp_path)), device="cpu")
+
+
+def test_a_tokenizer_of_another_model_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    tokenizer.add_tokens(["<one more>"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(ModelError, match="tokenizer of another model"):
+        load_model(ModelSection(name=str(folder)), device="cpu")

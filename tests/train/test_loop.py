@@ -1,0 +1,161 @@
+"""The loop without Ray: what it writes, that a resume continues the curve, and how it stops."""
+
+import json
+import multiprocessing
+import signal
+
+import pytest
+import torch
+
+from aag_ray.train.checkpoints import Checkpoints
+from aag_ray.train.engine import TrainingError
+from aag_ray.train.log import read_log
+from aag_ray.train.loop import read_examples, run
+
+
+def quiet(_):
+    pass
+
+
+def losses(folder):
+    return [(line["step"], line["loss"]) for line in read_log(folder / "log.jsonl")]
+
+
+def test_a_training_leaves_best_last_log_and_metrics(tmp_path, regression, rows, dev_rows, training, read_weights):
+    metrics = run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path, show=quiet)
+    lines = read_log(tmp_path / "log.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert set(lines[0]) == {"step", "loss", "root", "lr", "grad_norm", "tokens", "seconds", "time"}
+    assert [line["step"] for line in lines if "dev" in line] == [5, 10, 12]
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["loss_last"] < metrics["loss_first"]
+    assert metrics["dev_score"] == max(score for _, score in metrics["dev_curve"])
+    assert (metrics["steps"], metrics["restarts"], metrics["dev_examples"]) == (12, 0, 9)
+    assert metrics["trained_parameters"] == sum(parameter.numel() for parameter in regression().parameters())
+    assert metrics["tokens"] == sum(line["tokens"] for line in lines)
+    best = regression()
+    best.load_state_dict(read_weights(tmp_path / "best"))
+    assert sum(best.score(dev_rows)) / 9 == pytest.approx(metrics["dev_score"])
+    assert read_weights(tmp_path / "last").keys() == best.state_dict().keys()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
+def test_a_killed_training_continues_with_the_curve_it_would_have_had(tmp_path, regression, rows, dev_rows, training, engine):
+    def train(folder, **more):
+        return run(regression(**more), rows, dev_rows, training, seed=1, folder=folder, engine=engine, show=quiet)
+
+    # 12 steps of 2 micro-batches, a checkpoint every 4 steps: the 21st micro-batch is in step 11
+    more = {"die_at": 21, "marker": str(tmp_path / "died")}
+    process = multiprocessing.get_context("spawn" if engine == "deepspeed" else "fork").Process(
+        target=_train_by_path, args=(__file__, tmp_path / "killed", engine, more, training.model_dump())
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert Checkpoints(tmp_path / "killed" / "checkpoints").newest().step == 8
+    resumed = train(tmp_path / "killed")
+    undisturbed = train(tmp_path / "undisturbed")
+    assert resumed["restarts"] == 1
+    assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "undisturbed"), abs=1e-4)
+    for key in ("dev_score", "dev_step", "dev_curve", "tokens", "loss_last"):
+        assert resumed[key] == pytest.approx(undisturbed[key], abs=1e-4)
+
+
+def _train_by_path(test_file, folder, engine, more, training):
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    from aag_ray.config import TrainingSection
+
+    spec = spec_from_file_location("small", Path(test_file).with_name("conftest.py"))
+    small = module_from_spec(spec)
+    spec.loader.exec_module(small)
+    torch.set_num_threads(1)
+    objective, section = small.Regression(**more), TrainingSection(**training)
+    run(objective, small.examples(37), small.examples(9, 1), section, seed=1, folder=folder, engine=engine, show=quiet)
+
+
+def test_a_torn_checkpoint_costs_steps_but_not_the_result(tmp_path, regression, rows, dev_rows, training):
+    class Stopped(Exception):
+        pass
+
+    def stop(records):
+        if records[-1]["step"] == 10:
+            raise Stopped
+
+    folder = tmp_path / "torn"
+    with pytest.raises(Stopped):
+        run(regression(), rows, dev_rows, training, seed=1, folder=folder, show=stop)
+    newest = Checkpoints(folder / "checkpoints").newest().folder
+    with (newest / "state.pt").open("r+b") as file:
+        file.truncate(100)
+    run(regression(), rows, dev_rows, training, seed=1, folder=folder, show=quiet)
+    run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / "whole", show=quiet)
+    assert losses(folder) == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+
+
+def test_a_frozen_base_is_neither_trained_nor_saved(tmp_path, head, training):
+    objective = head()
+    before = {name: value.clone() for name, value in objective.frozen[0].state_dict().items()}
+    rows = [{"id": str(i), "tokens": [1 + (i + j) % 10 for j in range(4 + i % 3)]} for i in range(12)]
+    sizes = []
+
+    def look(_):
+        sizes.extend(path.stat().st_size for path in tmp_path.glob("checkpoints/step-*/state.pt"))
+
+    steps = training.model_copy(update={"steps": 20, "warmup_steps": 2})
+    metrics = run(objective, rows, rows[:4], steps, seed=0, folder=tmp_path, show=look)
+    assert metrics["trained_parameters"] == 16 * 4 + 4 * 11
+    assert metrics["loss_last"] < metrics["loss_first"]
+    assert sizes
+    assert max(sizes) < 12_000
+    assert all(torch.equal(value, before[name]) for name, value in objective.frozen[0].state_dict().items())
+
+
+def test_the_cut_into_micro_batches_does_not_change_the_training(tmp_path, regression, rows, dev_rows, training):
+    for accumulation in (1, 3):
+        section = training.model_copy(update={"accumulation": accumulation})
+        run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path / str(accumulation), show=quiet)
+    assert losses(tmp_path / "1") == pytest.approx(losses(tmp_path / "3"), abs=1e-4)
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_examples(tmp_path, regression, rows, dev_rows, training):
+    broken = [dict(row, y=float("nan")) if row["id"] == "row-0-7" else row for row in rows]
+    with pytest.raises(TrainingError, match=r"loss is nan at step \d+; its batch holds examples .*'row-0-7'"):
+        run(regression(), broken, dev_rows, training, seed=1, folder=tmp_path, show=quiet)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_no_steps_score_and_save_the_untrained_objective(tmp_path, regression, rows, dev_rows, training):
+    section = training.model_copy(update={"steps": 0})
+    metrics = run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path, show=quiet)
+    assert (metrics["steps"], metrics["loss_last"], metrics["dev_step"]) == (0, None, 0)
+    assert (tmp_path / "best").exists()
+    assert (tmp_path / "last").exists()
+
+
+def test_fewer_examples_than_the_batch_are_enough(tmp_path, regression, rows, dev_rows, training):
+    metrics = run(regression(), rows[:2], dev_rows[:1], training, seed=1, folder=tmp_path, show=quiet)
+    assert metrics["steps"] == 12
+
+
+@pytest.mark.parametrize("empty", ["train", "dev"])
+def test_an_empty_set_is_named(tmp_path, regression, rows, dev_rows, training, empty):
+    train, dev = ([], dev_rows) if empty == "train" else (rows, [])
+    with pytest.raises(TrainingError, match=f"the {empty} set of .* is empty"):
+        run(regression(), train, dev, training, seed=1, folder=tmp_path, show=quiet)
+
+
+def test_examples_are_read_from_json_lines_and_parquet(tmp_path):
+    from aag_ray.artifacts import write_table
+
+    rows = [{"id": "a", "y": 1.0}, {"id": "b", "y": 2.0}]
+    write_table(tmp_path / "rows.parquet", rows)
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_examples(tmp_path / "rows.parquet") == read_examples(tmp_path / "rows.jsonl") == rows
+    (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n{"id": \n')
+    with pytest.raises(TrainingError, match=r"rows\.jsonl:2: not a JSON object"):
+        read_examples(tmp_path / "rows.jsonl")
+    with pytest.raises(TrainingError, match="no file of examples"):
+        read_examples(tmp_path / "absent.jsonl")
