@@ -107,7 +107,7 @@ def run_compress(arguments: argparse.Namespace) -> int:
     from aag_ray.llm.load import load_model
     from aag_ray.records import Outcome, Passage, Question
 
-    passages = tuple(Passage(id=name, title=Path(name).stem, text=text) for name, text in contexts)
+    passages = tuple(Passage(id=name, title="" if name == "-" else Path(name).stem, text=text) for name, text in contexts)
     question = Question("question", arguments.question, answers=(), contexts=passages)
     section = ModelSection(name=arguments.model) if arguments.model else ModelSection()
     request = CompressionRequest.of(question, len(passages), arguments.target_tokens)
@@ -122,7 +122,7 @@ def run_compress(arguments: argparse.Namespace) -> int:
 
 def _read_text(name: str) -> str:
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text()
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8 text: {error}") from error
     except OSError as error:
@@ -130,10 +130,9 @@ def _read_text(name: str) -> str:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def print_json(value: Any) -> None:

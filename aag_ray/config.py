@@ -180,6 +180,11 @@ class DistillSection(Section):
     attention_weight: float = Field(default=0.0, ge=0)
     layers: Literal["all", "ends"] = "ends"
 
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether any term needs the teacher."""
+        return (self.kd or self.hidden_weight > 0 or self.attention_weight > 0) and self.share > 0
+
 
 class MixtureSection(Section):
     """Shares of the training batch by what the reader is given; they are normalised to sum to one.

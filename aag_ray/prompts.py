@@ -7,6 +7,7 @@ serves every mode and a base model can be prompted with the same lines. The gene
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from aag_ray.records import Passage
 
@@ -39,9 +40,14 @@ def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]]) -> str:
     return f"{shots}{reader_prompt(question)}"
 
 
-def zero_shot_messages(question: str) -> list[dict[str, str]]:
-    """Chat messages for an instruction-tuned model that has seen no example."""
-    return [{"role": "user", "content": f"Answer with a word or a short phrase only.\nQuestion: {question}"}]
+def zero_shot_prompt(tokenizer: Any, question: str, document: str | None = None) -> str:
+    """For a model that has seen no example: in its chat template where the tokenizer has one, else as plain text."""
+    document_line = f"Document: {document}\n" if document is not None else ""
+    content = f"Answer with a word or a short phrase only.\n{document_line}Question: {question}"
+    if not tokenizer.chat_template:
+        return f"{content}\nAnswer:"
+    messages = [{"role": "user", "content": content}]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
 def generator_prompt(question: str) -> str:

@@ -14,13 +14,18 @@ import random
 import time
 from pathlib import Path
 
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 FACTS = {
     "country": (
-        "Brazil Canada China Egypt France Germany India Italy Japan Kenya Mexico Norway Peru Poland Spain Turkey".split()
+        words("Brazil Canada China Egypt France Germany India Italy Japan Kenya Mexico Norway Peru Poland Spain Turkey")
     ),
-    "colour": ("red blue green yellow black white purple orange pink brown grey silver gold".split()),
-    "animal": ("cat dog horse lion tiger bear wolf fox eagle owl rabbit deer whale snake".split()),
-    "food": ("bread rice cheese fish soup honey apples olives beans corn eggs potatoes nuts".split()),
+    "colour": words("red blue green yellow black white purple orange pink brown grey silver gold"),
+    "animal": words("cat dog horse lion tiger bear wolf fox eagle owl rabbit deer whale snake"),
+    "food": words("bread rice cheese fish soup honey apples olives beans corn eggs potatoes nuts"),
 }
 SENTENCES = {
     "country": ("{town} lies in {x}.", "The town of {town} belongs to {x}.", "{x} is the country of {town}."),

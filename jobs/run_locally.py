@@ -8,6 +8,7 @@ exit status is the job's. Ctrl-C or SIGTERM stops the job first, so that it can 
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import shlex
@@ -91,6 +92,7 @@ async def run_to_its_end(address: str, entrypoint: str) -> int:
     """Submit the job, print what it prints, and return its exit status. A signal asks the job to stop."""
     from ray.job_submission import JobStatus, JobSubmissionClient
 
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
     client = JobSubmissionClient(address)
     job = client.submit_job(entrypoint=entrypoint)
     for number in SIGNALS:

@@ -32,7 +32,8 @@ CONFIG = "aag.json"
 
 @dataclass(frozen=True)
 class AwakeningSettings:
-    """What `from_pretrained` needs besides weights. `generator` is a folder; `generator_model` None is the base model."""
+    """What `from_pretrained` needs besides weights. `generator` is the folder of the generator's LoRA, if it has one, on the
+    model `generator_model`; None is the base model."""
 
     base_model: str
     generator: str
@@ -81,8 +82,8 @@ class AwakeningModel:
         settings = AwakeningSettings(**json.loads((folder / CONFIG).read_text()))
         loaded = loaded or load_model(ModelSection(name=settings.base_model))
         writer = loaded if settings.generator_model is None else load_model(ModelSection(name=settings.generator_model))
-        generator = DocumentGenerator.from_pretrained(writer, folder / settings.generator, settings.max_document_tokens)
-        reader = load_lora(folder / "reader") if (folder / "reader").exists() else None
+        own, reader = (load_lora(path) if path.exists() else None for path in (folder / settings.generator, folder / "reader"))
+        generator = DocumentGenerator(writer, own, settings.max_document_tokens)
         return cls(loaded, settings, generator, reader, Hypernetwork.from_pretrained(folder / "hypernetwork"))
 
     def save_pretrained(self, folder: Path) -> None:

@@ -51,7 +51,7 @@ class TokenClassifierCompressor(Compressor):
         return cls(model.to(device), AutoTokenizer.from_pretrained(path))
 
     def _text(self, question: str, passages: list[str], target_tokens: int) -> str:
-        llmlingua = _Llmlingua2(self._model.config, self._tokenizer, self._lockstep)
+        llmlingua = BatchedLlmlingua2(self._model.config, self._tokenizer, self._lockstep)
         return llmlingua.compress_prompt(passages, target_token=target_tokens)["compressed_prompt"]
 
     @torch.no_grad()
@@ -75,7 +75,7 @@ def _lengthened(logits: Tensor, length: int) -> Tensor:
     return torch.nn.functional.pad(logits, (0, 0, 0, length - logits.shape[0]))
 
 
-class _Llmlingua2(Llmlingua):
+class BatchedLlmlingua2(Llmlingua):
     """llmlingua in its second mode for one question; its classifier is the lockstep that all questions share."""
 
     def __init__(self, config: Any, tokenizer: PreTrainedTokenizerBase, lockstep: Lockstep[Any, Tensor]) -> None:

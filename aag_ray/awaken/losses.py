@@ -23,7 +23,15 @@ def kd_temperature(step: int, start: float, every: int) -> float:
 
 
 def kd(student: Tensor, teacher: Tensor, row: Tensor, rows: int, temperature: float) -> Tensor:
-    """KL(teacher || student) of (m, V) logits at a temperature, times its square (Hinton et al. 2015); shape (rows,)."""
+    """KL(teacher || student) of (m, V) logits at a temperature, times its square (Hinton et al. 2015); shape (rows,).
+
+    Raises ValueError if the two do not predict the same tokens of one vocabulary.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)} differ in (tokens, vocabulary); "
+            "distillation needs one vocabulary and the same target"
+        )
     log_p = F.log_softmax(student / temperature, dim=-1)
     q = F.log_softmax(teacher / temperature, dim=-1)
     divergence = F.kl_div(log_p, q, reduction="none", log_target=True).sum(-1)

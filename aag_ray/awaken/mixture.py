@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heapify, heappop, heappush, heappushpop
+from itertools import accumulate
 from typing import Any
 
 from aag_ray import prompts
 from aag_ray.config import DistillSection, MixtureSection
 from aag_ray.records import Document, Outcome, Question
-
 
 CONDITION = "condition"
 
@@ -57,27 +58,26 @@ def reader_examples(
     passages: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """`count` examples in the shares of the mixture. Every question is used once before any is used again.
+    """`count` examples in the shares of the mixture. No question is used again while one that fits was used less often.
 
     Modes with a document draw from the questions that have one; a row with passages shows 1 to `passages` of them. A share
-    `distill.share` of the rows without passages carries the teacher's prompt.
+    `distill.share` of the rows without passages carries the teacher's prompt. Raises ValueError if no question fits a mode.
     """
     rng = random.Random(f"{seed}-mixture")
     readable = {key: document for key, document in documents.items() if document.outcome is Outcome.OK}
-    everyone = _endless(questions, rng)
-    documented = _endless([question for question in questions if question.id in readable], rng)
+    deck = _Deck(questions, lambda question: question.id in readable, rng)
     shares = {mode: share for mode, share in mixture.model_dump().items() if share > 0}
     modes = [mode for mode, share in _exact_counts(shares, count).items() for _ in range(share)]
     rng.shuffle(modes)
     examples = []
     for number, mode in enumerate(modes):
         needs_document = mode in {"document", "adapter_document", "adapter_both"}
-        question = next(documented if needs_document else everyone)
+        question = deck.draw(documented=needs_document)
         text = readable[question.id].text if needs_document else None
         prompt, condition = mode_prompt(question, mode, text, rng.randint(1, passages))
         if mode == "adapter_document" and rng.random() < 0.5:  # so that a document alone can be internalised, too
             condition = prompts.condition_prompt(None, text)
-        taught = distill.kd and mode != "passages" and bool(question.contexts) and rng.random() < distill.share
+        taught = distill.asks_teacher and mode != "passages" and bool(question.contexts) and rng.random() < distill.share
         teacher_prompt = prompts.reader_prompt(question.question, passages=question.contexts[:passages]) if taught else None
         examples.append(
             {
@@ -120,17 +120,30 @@ def generator_examples(questions: Sequence[Question], documents: Mapping[str, Do
     ]
 
 
-def _endless(questions: Sequence[Question], rng: random.Random) -> Iterator[Question]:
-    while questions:
-        order = list(questions)
-        rng.shuffle(order)
-        yield from order
-    raise ValueError("the mixture asks for rows with a dummy document, but no question has one")
+class _Deck:
+    """Questions to draw from at random: the least used first, among all or among those with a document."""
+
+    def __init__(self, questions: Sequence[Question], documented: Callable[[Question], bool], rng: random.Random) -> None:
+        self.questions, self.rng = questions, rng
+        self.uses = [0] * len(questions)
+        everyone = [(0, rng.random(), number) for number in range(len(questions))]
+        self.piles = {False: everyone, True: [card for card in everyone if documented(questions[card[2]])]}
+        for pile in self.piles.values():
+            heapify(pile)
+
+    def draw(self, *, documented: bool) -> Question:
+        pile = self.piles[documented]
+        if not pile:
+            raise ValueError(f"the mixture asks for questions{' with a document' * documented}, but there is none")
+        uses, _, number = heappop(pile)
+        while uses < self.uses[number]:  # drawn from the other pile in the meantime
+            uses, _, number = heappushpop(pile, (self.uses[number], self.rng.random(), number))
+        self.uses[number] += 1
+        heappush(pile, (self.uses[number], self.rng.random(), number))
+        return self.questions[number]
 
 
 def _exact_counts(shares: Mapping[str, float], count: int) -> dict[str, int]:
-    total, counts, given = sum(shares.values()), {}, 0
-    for number, (mode, share) in enumerate(shares.items(), start=1):
-        counts[mode] = count - given if number == len(shares) else round(count * share / total)
-        given += counts[mode]
-    return counts
+    """`count` divided in these shares: every part within one of its exact value, and all of them together `count`."""
+    ends = [round(count * end / sum(shares.values())) for end in accumulate(shares.values())]
+    return {mode: end - start for mode, start, end in zip(shares, [0, *ends], ends, strict=False)}

@@ -20,6 +20,8 @@ from aag_ray.llm.adapters import Adapter, StaticLora, adaptable_layers, applied
 from aag_ray.llm.engine import pad
 from aag_ray.llm.load import LoadedModel
 
+T5_NAMES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "down_proj": "wo"}
+
 
 class SftObjective(Objective):
     """Cross-entropy of the target given the prompt, for decoders and encoder-decoders; loss on the target only.
@@ -60,9 +62,10 @@ class SftObjective(Objective):
     def _seq2seq_losses(self, model: Any, prompts: Sequence[str], targets: Sequence[str]) -> Tensor:
         tokenizer: Any = self.loaded.tokenizer
         read = [tokenizer(prompt)["input_ids"][: self.longest] for prompt in prompts]
-        write = [tokenizer(target.strip())["input_ids"][: self.longest] for target in targets]
-        if write and write[0][-1] != tokenizer.eos_token_id:
-            write = [[*ids, tokenizer.eos_token_id] for ids in write]
+        end = [tokenizer.eos_token_id]
+        write = [
+            tokenizer(target.strip(), add_special_tokens=False)["input_ids"][: self.longest - 1] + end for target in targets
+        ]
         ids, mask = pad(read, tokenizer.pad_token_id, left=False, device=self.loaded.device)
         labels, label_mask = pad(write, 0, left=False, device=self.loaded.device)
         logits = model(input_ids=ids, attention_mask=mask, labels=labels).logits
@@ -88,22 +91,28 @@ class SftObjective(Objective):
 
 
 def new_lora(loaded: LoadedModel, section: LoraSection, seed: int, rank: int | None = None) -> StaticLora:
-    """A LoRA at its start on the section's modules. On T5-like models, `q_proj` and `v_proj` mean `q` and `v`."""
-    modules: Sequence[str] = section.modules
-    if loaded.is_encoder_decoder:
-        modules = sorted({{"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o"}.get(m, "wo") for m in modules})
+    """A LoRA at its start on the section's modules, of the section's rank or of `rank` with the same scale."""
     rank = rank or section.rank
-    return StaticLora.on(loaded.model, modules, rank, section.alpha * rank / section.rank, seed)
+    return StaticLora.on(loaded.model, lora_modules(loaded, section), rank, section.alpha * rank / section.rank, seed)
+
+
+def lora_modules(loaded: LoadedModel, section: LoraSection) -> list[str]:
+    """The section's modules as this model calls them: in a T5 `q_proj` is `q`, `down_proj` is `wo`, `up_proj` is `wi`."""
+    if not loaded.is_encoder_decoder:
+        return list(section.modules)
+    gated = bool(getattr(loaded.model.config, "is_gated_act", False))
+    names = T5_NAMES | {"gate_proj": "wi_0" if gated else "wi", "up_proj": "wi_1" if gated else "wi"}
+    return sorted({names[module] for module in section.modules})
 
 
 def static_lora_rank(loaded: LoadedModel, section: LoraSection, parameters: int) -> int:
     """The rank at which a static LoRA on the section's modules has about this many parameters."""
-    layers = adaptable_layers(loaded.model, section.modules).values()
+    layers = adaptable_layers(loaded.model, lora_modules(loaded, section)).values()
     return max(1, round(parameters / sum(layer.in_features + layer.out_features for layer in layers)))
 
 
 def save_lora(lora: StaticLora, folder: Path) -> None:
-    """All weights as safetensors, with what rebuilds the module in config.json; and a PEFT copy in `peft/`."""
+    """All weights as safetensors, with what rebuilds the module in config.json."""
     folder.mkdir(parents=True, exist_ok=True)
     shapes = {name: (a.shape[0], b.shape[1]) for name, a, b in zip(lora.layers, lora.a, lora.b, strict=True)}
     config = {"shapes": shapes, "rank": lora.rank, "alpha": lora.scale * lora.rank}

@@ -73,7 +73,10 @@ class Answering:
 
     def _systems(self, adapters: Adapter) -> dict[str, Callable[[], Answers]]:
         model, sizes, count = self.model, self.sizes, len(self.asked)
+        tokenizer: Any = model.loaded.tokenizer
         place = model.settings.document_in
+        if place == "text":
+            adapters = adapters.zeroed()  # nothing is given in the parameters
         shown: Sequence[str | None] = self.documents if place != "parameters" else [None] * count
         read = [prompts.reader_prompt(q, document=d) for q, d in zip(self.asked, shown, strict=True)]
         closed = [prompts.reader_prompt(question) for question in self.asked]
@@ -82,13 +85,14 @@ class Answering:
             return lambda: self._answer(texts, [*model.shared, *more], adapter, sizes[size])
 
         systems = {
-            "zero_shot": lambda: self._answer([self._chat(question) for question in self.asked]),
+            "zero_shot": lambda: self._answer([prompts.zero_shot_prompt(tokenizer, question) for question in self.asked]),
             "few_shot": lambda: self._answer([prompts.few_shot_prompt(question, self.shots) for question in self.asked]),
             "static_lora": lambda: self._answer(closed, [self.static()], None, _size(self.static)),
             "generator_only": reader(self._with(self.documents), "generator"),
             "hypernetwork_only": self._hypernetwork_only,
             "aag": reader(read, "aag", adapters),
-            "aag_shuffled": reader(read, "aag", adapters.select(derangement(count, self.seed))),
+            # picked only when it is its turn: all adapters of a test set are large
+            "aag_shuffled": lambda: reader(read, "aag", adapters.select(derangement(count, self.seed)))(),
             "aag_mean": reader(read, "aag", None, adapters.mean(MEAN_OVER)),
             "aag_zero": reader(read, "aag"),
         }
@@ -107,13 +111,6 @@ class Answering:
 
     def _with(self, documents: Sequence[str]) -> list[str]:
         return [prompts.reader_prompt(q, document=d) for q, d in zip(self.asked, documents, strict=True)]
-
-    def _chat(self, question: str) -> str:
-        messages = prompts.zero_shot_messages(question)
-        tokenizer: Any = self.model.loaded.tokenizer
-        if not tokenizer.chat_template:
-            return f"{messages[-1]['content']}\nAnswer:"
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
     def _answer(
         self, texts: Sequence[str], shared: Sequence[Adapter] = (), adapter: Adapter | None = None, size: int = 0

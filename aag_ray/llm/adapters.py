@@ -7,6 +7,7 @@ x A B to that layer's output for the calls inside the block, in this thread only
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,6 +41,8 @@ class Adapter:
         for name, (a, b) in self.factors.items():
             if a.dim() != 3 or b.dim() != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
                 raise AdapterError(f"{name}: A {tuple(a.shape)} and B {tuple(b.shape)} are not (n, d_in, r) and (n, r, d_out)")
+            if a.shape[0] != self.examples:
+                raise AdapterError(f"{name}: factors of {a.shape[0]} examples, but other layers have {self.examples}")
 
     @property
     def examples(self) -> int:
@@ -62,9 +65,9 @@ class Adapter:
     def mean(self, most: int | None = None) -> Adapter:
         """The adapter whose update is the mean of the examples' updates, exactly: their factors joined along the rank.
 
-        `most` evenly spread examples bound the rank of the result, which is theirs times the number of examples.
+        At most `most` evenly spread examples are taken; they bound the rank of the result, which is theirs all together.
         """
-        step = max(1, self.examples // most) if most else 1
+        step = max(1, math.ceil(self.examples / most)) if most else 1
         return Adapter(
             {name: (_join(a[::step], -1), _join(b[::step], 1) / len(a[::step])) for name, (a, b) in self.factors.items()}
         )
@@ -166,7 +169,7 @@ def _update(name: str, x: Tensor, output: Tensor, a: Tensor, b: Tensor) -> Tenso
 
 @contextmanager
 def applied(model: Any, *adapters: Adapter | None) -> Iterator[None]:
-    """Apply adapters (their updates add up) to every call of `model` in this block and thread.
+    """Apply adapters to every call of `model` in this block and thread. Updates add up, those of enclosing blocks too.
 
     Raises AdapterError at once if an adapter names a layer that the model does not have.
     """
@@ -177,7 +180,22 @@ def applied(model: Any, *adapters: Adapter | None) -> Iterator[None]:
         layers = {name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
         if unknown := names - layers:
             raise AdapterError(f"{type(model).__name__} has no linear layer {sorted(unknown)[0]!r}, which the adapter names")
-    token = _active.set({**(_active.get() or {}), model._adapter_key: given})
+    outer = _active.get() or {}
+    with _activated({**outer, model._adapter_key: (*outer.get(model._adapter_key, ()), *given)}):
+        yield
+
+
+@contextmanager
+def bare(model: Any) -> Iterator[None]:
+    """The base model alone, whatever adapters an enclosing block applies to it."""
+    make_adaptable(model)
+    with _activated({**(_active.get() or {}), model._adapter_key: ()}):
+        yield
+
+
+@contextmanager
+def _activated(adapters: Mapping[object, tuple[Adapter, ...]]) -> Iterator[None]:
+    token = _active.set(adapters)
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aag_ray.llm.adapters import Adapter, applied
+from aag_ray.llm.adapters import Adapter, AdapterError, applied
 from aag_ray.llm.load import LoadedModel
 
 
@@ -38,7 +38,12 @@ class TransformersEngine:
         shared: Sequence[Adapter] = (),
         beams: int = 1,
     ) -> list[Generation]:
-        """One text per prompt, in the order given. `adapter` has one example per prompt; `shared` go to all of them."""
+        """One text per prompt, in the order given. `adapter` has one example per prompt, or one for all; `shared` go to all.
+
+        Raises AdapterError if there are not as many adapters as prompts.
+        """
+        if adapter is not None and adapter.examples not in (1, len(prompts)):
+            raise AdapterError(f"{adapter.examples} adapters for {len(prompts)} prompts")
         encoded = [self.loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
         results: dict[int, Generation] = {}
         for rows in length_batches([len(ids) for ids in encoded], self.batch):  # type: ignore[arg-type]
@@ -68,7 +73,8 @@ class TransformersEngine:
         generations = []
         for prompt, row in zip(batch, new.tolist(), strict=True):
             length = next((place for place, token in enumerate(row) if token in ends), len(row))
-            text = tokenizer.decode(row[:length], skip_special_tokens=True).split("\n")[0].strip()
+            # with the stop, whose token may hold the answer's last character (".\n"); its newline ends the text
+            text = tokenizer.decode(row[: length + 1], skip_special_tokens=True).split("\n")[0].strip()
             generations.append(Generation(text, len(prompt), min(length + 1, len(row))))
         return generations
 

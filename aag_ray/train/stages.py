@@ -126,7 +126,7 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     metrics: Metrics = {}
 
     teacher: Path | None = None
-    if needs_teacher(config):
+    if section.distill.asks_teacher:
         passages = config.teacher.passages
         examples = answer_examples(questions, passages, config.seed), answer_examples(dev, passages, config.seed)
         files = _write_examples(folder, "teacher", *examples)
@@ -167,11 +167,6 @@ def _documents_to_learn_from(config: TrainAagConfig, run: Run, questions: Sequen
     mine = [question.id for question in questions if question.id in compressed and question.id not in written]
     count = round(config.reader.compressed_share * sum(question.id in written for question in questions))
     return {key: compressed[key] for key in mine[:count]} | written
-
-
-def needs_teacher(config: TrainAagConfig) -> bool:
-    distill = config.reader.distill
-    return (distill.kd or distill.hidden_weight > 0 or distill.attention_weight > 0) and distill.share > 0
 
 
 def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Question]) -> Metrics:

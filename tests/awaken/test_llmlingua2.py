@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast, XLMRobertaConfig
 from transformers import XLMRobertaForTokenClassification
 
 from aag_ray.awaken.compress import CompressionRequest, load_compressor
-from aag_ray.awaken.llmlingua2 import TokenClassifierCompressor, _Llmlingua2
+from aag_ray.awaken.llmlingua2 import TokenClassifierCompressor, BatchedLlmlingua2
 from aag_ray.config import CompressSection, ModelSection
 from aag_ray.records import Outcome
 
@@ -26,6 +26,7 @@ def bert_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
@@ -34,6 +35,7 @@ def xlmr_tokenizer() -> PreTrainedTokenizerFast:
     pieces = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *(f"▁{word}" for word in WORDS), *"abcdefghiklmnoprstuPL.▁"]
     tokenizer = Tokenizer(models.Unigram([(piece, -float(index)) for index, piece in enumerate(pieces)], unk_id=3))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
     names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", **names)
 
@@ -62,7 +64,7 @@ def test_results_equal_llmlingua_calling_the_padded_classifier_itself(family: st
     documents = TokenClassifierCompressor(model, tokenizer).compress(requests(12))
     assert {document.outcome for document in documents} == {Outcome.OK}
     for asked, document in zip(requests(12), documents, strict=True):
-        itself = _Llmlingua2(model.config, tokenizer, lockstep=None)  # type: ignore[arg-type]  # not asked: the model is
+        itself = BatchedLlmlingua2(model.config, tokenizer, lockstep=None)  # type: ignore[arg-type]  # not asked: the model is
         itself.model = model
         result = itself.compress_prompt(list(asked.passages), target_token=20)["compressed_prompt"]
         assert document.text == result.strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.data.metrics import squad_metrics
 
@@ -62,6 +62,7 @@ def test_exact_match_and_f1_take_the_best_accepted_answer(
     assert f1(prediction, answers) == pytest.approx(f1_score)
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_scores_agree_with_the_squad_script_as_transformers_ships_it(prediction: list[str], answer: list[str]) -> None:
     said, gold = " ".join(prediction), " ".join(answer)
@@ -69,12 +70,14 @@ def test_scores_agree_with_the_squad_script_as_transformers_ships_it(prediction:
     assert f1(said, [gold]) == pytest.approx(squad_metrics.compute_f1(gold, said))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), ANSWERS)
 def test_scores_are_ordered_and_bounded(prediction: str, answers: list[str]) -> None:
     assert 0 <= exact_match(prediction, answers) <= f1(prediction, answers) <= 1 + 1e-12
     assert exact_match(prediction, answers) <= best_subspan_em(prediction, answers)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), ANSWERS)
 def test_a_further_accepted_answer_never_lowers_a_score(prediction: str, answers: list[str]) -> None:
     for metric in (exact_match, f1, best_subspan_em):

@@ -37,7 +37,7 @@ def test_bfloat16_weights_train_with_a_float32_master_copy(regression, rows, zer
     engine = DeepSpeedEngine(regression(dtype="bfloat16"), training, zero_stage)
     losses, _ = curve(engine, rows)
     expected, _ = curve(TorchEngine(regression(), training), rows)
-    assert losses == pytest.approx(expected, rel=0.05)
+    assert losses == pytest.approx(expected, rel=0.1)
     engine.close()
 
 

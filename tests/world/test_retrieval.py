@@ -23,7 +23,7 @@ INDIUM = Passage("indium", "Indium", "Its symbol is In, and it belongs to the p-
         ("dial +1-246 first", "+1-246"),
         ("the domain is .in.", ".in"),
         ("Its symbol is In, of course", "In"),
-        ("N'Djamena is the capital", "N’Djamena"),
+        ("N'Djamena is the capital", "N\u2019Djamena"),
         ("it belongs to the d-block", "d-block"),
         ("its code is CAN.", "CAN"),
     ],
@@ -61,11 +61,11 @@ def test_the_passage_about_the_subject_comes_first_with_score_and_answer_marked(
     assert found.contexts[0].score > found.contexts[1].score
 
 
-def test_a_short_symbol_finds_its_element() -> None:
+def test_a_short_symbol_finds_its_element_whose_name_may_stand_in_the_title_alone() -> None:
     question = Question("q", "Which element has the symbol In?", ("Indium",))
     [found] = attach_contexts([question], [OSLO, LIMA, INDIUM], k=1)
     assert found.contexts[0].id == "indium"
-    assert found.contexts[0].has_answer is False  # the text does not say the name; the title does
+    assert found.contexts[0].has_answer
 
 
 def test_with_fewer_passages_than_asked_each_question_gets_all() -> None:

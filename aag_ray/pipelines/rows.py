@@ -1,0 +1,170 @@
+"""Row-wise work on a pool of actors (Ray Data) that survives any kill: every input row ends in exactly one output row."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
+
+from aag_ray.artifacts import RunError, fingerprint, read_table, write_atomically, write_table
+
+Row = dict[str, Any]
+Worker = Callable[[list[Row]], list[Row]]
+
+TRIES = 2
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ActorPool:
+    """How many actors may work at once, what each one occupies, and how many rows it is given at a time."""
+
+    batch: int
+    actors: int = 1
+    cpus_per_actor: float = 1.0
+    gpus_per_actor: float = 0.0
+
+
+def run_rows(
+    rows: Sequence[Row],
+    worker: Callable[..., Worker],
+    arguments: Mapping[str, Any],
+    folder: Path,
+    *,
+    failed: Callable[[Row, str], Row],
+    pool: ActorPool,
+    name: str,
+) -> list[Row]:
+    """Give every row (with a unique `id`) to `worker(**arguments)` and return one row for each, in input order.
+
+    The result is also `folder/<name>.parquet`. Until it is complete, finished batches are kept in `folder/parts`; a later
+    call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
+    which the worker raises is tried again row by row, and a row that raises alone, or that ends its process `TRIES` times,
+    becomes `failed(row, detail)`. Ray must be initialised. Raises RunError if `folder` cannot be written or the pool fails.
+    """
+    order = [str(row["id"]) for row in rows]
+    if len(set(order)) < len(order):
+        twice = next(row_id for row_id in order if order.count(row_id) > 1)
+        raise ValueError(f"{name}: the id {twice!r} stands on more than one row")
+    table, parts = folder / f"{name}.parquet", folder / "parts"
+    write_atomically(parts / "name", name)  # says at once, and by whom, if the folder cannot be written
+    done = {row["id"]: row for row in [*(read_table(table) if table.exists() else []), *read_table(parts)]}
+    left = [row for row in rows if row["id"] not in done]
+    progress = _Progress(name, len(rows), len(rows) - len(left))
+    for batch in _work(left, worker, arguments, failed, pool, name):
+        write_table(parts / f"{fingerprint([row['id'] for row in batch])}.parquet", batch)
+        done.update({row["id"]: row for row in batch})
+        progress.advance(len(batch))
+    missing = [row_id for row_id in order if row_id not in done]
+    if missing:
+        raise RunError(f"{name}: {len(missing)} of {len(rows)} rows have no result, first {missing[0]!r}")
+    results = [done[row_id] for row_id in order]
+    write_table(table, results)
+    shutil.rmtree(parts)
+    return results
+
+
+def _work(
+    rows: list[Row],
+    worker: Callable[..., Worker],
+    arguments: Mapping[str, Any],
+    failed: Callable[[Row, str], Row],
+    pool: ActorPool,
+    name: str,
+) -> Any:
+    """Batches of results, as they are finished. They come to the driver, so no folder must be shared by the nodes."""
+    if not rows:
+        return
+    batches = [rows[start : start + pool.batch] for start in range(0, len(rows), pool.batch)]
+    # One block per batch: a block is what Ray Data delivers, and does again if its worker is lost. Pickled, because Arrow
+    # would guess a type for each field.
+    items = [{"rows": pickle.dumps(batch)} for batch in batches]
+    context = DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = sys.stderr.isatty()
+    actors = min(pool.actors, len(batches))
+    tries = ray.remote(num_cpus=0)(_Tries).remote()
+    dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
+        _RowWorker,
+        fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments), "failed": failed, "tries": tries},
+        compute=ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=2),
+        num_cpus=min(pool.cpus_per_actor, _largest_node_cpus()),
+        num_gpus=pool.gpus_per_actor or None,
+    )
+    try:
+        for item in dataset.iter_rows():
+            yield pickle.loads(item["rows"])
+    except RayError as error:
+        raise RunError(f"{name}: the workers cannot go on: {error.__cause__ or error}") from error
+
+
+def _largest_node_cpus() -> float:
+    """An actor that asks for more than any node has would wait for ever: a laptop's one core must do."""
+    return max((node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0) or float("inf")
+
+
+class _Tries:
+    """An actor that counts how often each batch was begun: it remembers what a worker that died cannot."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+
+    def begin(self, key: str) -> int:
+        self._begun[key] = self._begun.get(key, 0) + 1
+        return self._begun[key]
+
+
+class _RowWorker:
+    """One actor of the pool: it holds a worker and keeps a bad row from harming the others."""
+
+    def __init__(self, worker: Callable[..., Worker], arguments: dict[str, Any], failed: Any, tries: Any) -> None:
+        self._worker = worker(**arguments)
+        self._failed = failed
+        self._tries = tries
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        return {"rows": pickle.dumps(self._results(pickle.loads(item["rows"])))}
+
+    def _results(self, rows: list[Row]) -> list[Row]:
+        begun = ray.get(self._tries.begin.remote(fingerprint([row["id"] for row in rows])))
+        if begun > TRIES:
+            if len(rows) == 1:
+                return [self._failed(rows[0], f"its worker process died {TRIES} times on this row")]
+            return [result for row in rows for result in self._results([row])]
+        try:
+            results = self._worker(rows)
+            found, expected = [row["id"] for row in results], [row["id"] for row in rows]
+            if found != expected:
+                raise ValueError(f"the worker answered the ids {found} to {expected}")
+            return results
+        except Exception as error:
+            if len(rows) == 1:
+                return [self._failed(rows[0], f"{type(error).__name__}: {error}")]
+            return [result for row in rows for result in self._results([row])]
+
+
+class _Progress:
+    """Plain lines where no terminal shows Ray Data's bars: rows done, rows in all, seconds left."""
+
+    def __init__(self, name: str, total: int, done: int) -> None:
+        self._name, self._total, self._done, self._already = name, total, done, done
+        self._started = self._said = time.monotonic()
+        if done and not sys.stderr.isatty():
+            print(f"{name}: {done}/{total} rows are there already", flush=True)
+
+    def advance(self, rows: int) -> None:
+        self._done += rows
+        now = time.monotonic()
+        if sys.stderr.isatty() or (now - self._said < SECONDS_BETWEEN_LINES and self._done < self._total):
+            return
+        self._said = now
+        seconds_left = (self._total - self._done) * (now - self._started) / (self._done - self._already)
+        print(f"{self._name}: {self._done}/{self._total} rows, {seconds_left:.0f} s left", flush=True)
