@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -94,7 +95,7 @@ class ProgressLines:
         self.title, self.steps, self.every = title, steps, every
         self.stream = stream or sys.stderr
         self.first: Record | None = None
-        self.printed = 0.0
+        self.printed = -math.inf
         self.tokens, self.seconds = 0, 0.0
 
     def __call__(self, records: Sequence[Record]) -> None:

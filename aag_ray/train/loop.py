@@ -226,9 +226,7 @@ class _Training:
             for name in ("loss", "grad_norm"):
                 if not math.isfinite(records[-1][name]):
                     ids = [self.train[i].get("id", i) for i in self.plan.batch_at(step.step - 1)]
-                    raise TrainingError(
-                        f"{name} is {records[-1][name]} at step {step.step}; its batch holds the examples {ids}"
-                    )
+                    raise TrainingError(f"{name} is {records[-1][name]} at step {step.step}; its batch holds examples {ids}")
         self.pending = []
         return records
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,7 @@ def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
     chosen, _ = generator_split(config, questions_of(run, "train"))
     questions = [*chosen, *questions_of(run, "dev"), *questions_of(run, "test")]
-    documents = compress_questions(questions, config.compress, folder / "parts")
-    write_table(folder / "documents.parquet", [document.to_row() for document in documents])
-    return compression_report(questions, documents)
+    return compression_report(questions, compress_questions(questions, config.compress, folder))
 
 
 def generator_split(config: TrainAagConfig, questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
@@ -106,12 +105,16 @@ def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     _, rest = generator_split(config, questions_of(run, "train"))
     dev, test = questions_of(run, "dev"), questions_of(run, "test")
     asked = [*rest[: config.predict.train_questions], *dev, *test]
-    written = predict_documents(asked, config, run.folder / "generator" / "generator" / "best", folder / "parts")
-    write_table(folder / "documents.parquet", [document.to_row() for document in written])
+    section = config.generator
+    best = run.folder / "generator" / "generator" / "best"
+    began = time.monotonic()
+    written = predict_documents(asked, section.model or config.model, best, section.max_document_tokens, config.predict, folder)
+    seconds = (time.monotonic() - began) / len(asked)
     by_id = {document.id: document for document in written}
     mine = [by_id[question.id] for question in test]
     baseline = static_baseline(mine, list(documents_of(run, "compress").values())[: len(written)], config.seed)
-    return document_report(test, mine, baseline, config.evaluate.bootstrap_samples, config.seed)
+    report = document_report(test, mine, baseline, config.evaluate.bootstrap_samples, config.seed)
+    return report | {"seconds_per_document": seconds}
 
 
 def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
@@ -235,9 +238,7 @@ def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     oracle = documents_of(run, "compress")
     answering = Answering(model, static, test, documents, oracle, shots, config.evaluate, config.seed)
     answers = answering.run(lambda line: print(f"  {line}", flush=True))
-    generation = run.folder / "predict" / "timing.json"
-    per_document = json.loads(generation.read_text())["seconds_per_document"] if generation.exists() else 0.0
-    result = summarise(answering, answers, per_document)
+    result = summarise(answering, answers, run_metrics(run, "predict").get("seconds_per_document", 0.0))
     result |= {"documents": run_metrics(run, "predict"), "machine": describe_machine()}
     artifacts = write_report(result, folder)
     render_terminal(result)

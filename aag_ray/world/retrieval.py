@@ -32,7 +32,8 @@ def has_answer(text: str, answers: Sequence[str]) -> bool:
 def attach_contexts(questions: Sequence[Question], passages: Sequence[Passage], k: int) -> list[Question]:
     """Each question with its `k` best passages by BM25 (Lucene's variant, k1 = 1.5, b = 0.75), best first.
 
-    `has_answer` looks at title and text, for readers get both. With fewer than `k` passages each question gets all of them. Equal scores keep the order of `passages`.
+    `has_answer` looks at title and text, for readers get both. With fewer than `k` passages each question gets
+    all of them. Equal scores keep the order of `passages`.
     """
     if not questions or not passages:
         return list(questions)

@@ -55,7 +55,7 @@ def test_a_loaded_engine_goes_on_as_the_saved_one(tmp_path, regression, rows, ze
     second.load(tmp_path)
     assert [float(second.step(parts, 1e-2)[0][0]["loss"]) for parts in after] == pytest.approx(expected, abs=1e-4)
     with second.whole_weights():
-        assert int(second.objective.batches) == 8  # buffers are part of a checkpoint
+        assert int(second.engine.module.batches) == 8  # buffers are part of a checkpoint
     second.close()
 
 

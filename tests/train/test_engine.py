@@ -27,7 +27,7 @@ def test_unequal_micro_batches_give_the_update_of_the_whole_batch(regression, ro
     _, cut_norm = cut.step([(rows[:2], 2 / 2.5), (rows[2:5], 3 / 2.5)], 1e-2)
     assert float(cut_norm) == pytest.approx(float(norm), rel=1e-5)
     for one, other in zip(whole.objective.parameters(), cut.objective.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_weight_decay_falls_on_matrices_only(regression):

@@ -18,7 +18,9 @@ def quiet(_):
 
 
 def losses(folder):
-    return [(line["step"], line["loss"]) for line in read_log(folder / "log.jsonl")]
+    lines = read_log(folder / "log.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
 
 
 def test_a_training_leaves_best_last_log_and_metrics(tmp_path, regression, rows, dev_rows, training, read_weights):
@@ -40,43 +42,27 @@ def test_a_training_leaves_best_last_log_and_metrics(tmp_path, regression, rows,
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
-def test_a_killed_training_continues_with_the_curve_it_would_have_had(tmp_path, regression, rows, dev_rows, training, engine):
-    def train(folder, **more):
-        return run(regression(**more), rows, dev_rows, training, seed=1, folder=folder, engine=engine, show=quiet)
+def test_a_killed_training_continues_with_the_curve_it_would_have_had(tmp_path, regression, rows, dev_rows, training):
+    def train(name, **more):
+        return run(regression(**more), rows, dev_rows, training, seed=1, folder=tmp_path / name, show=quiet)
 
     # 12 steps of 2 micro-batches, a checkpoint every 4 steps: the 21st micro-batch is in step 11
     more = {"die_at": 21, "marker": str(tmp_path / "died")}
-    process = multiprocessing.get_context("spawn" if engine == "deepspeed" else "fork").Process(
-        target=_train_by_path, args=(__file__, tmp_path / "killed", engine, more, training.model_dump())
-    )
+    process = multiprocessing.get_context("fork").Process(target=train, args=("killed",), kwargs=more)
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert Checkpoints(tmp_path / "killed" / "checkpoints").newest().step == 8
-    resumed = train(tmp_path / "killed")
-    undisturbed = train(tmp_path / "undisturbed")
+    resumed, undisturbed = train("killed"), train("undisturbed")
     assert resumed["restarts"] == 1
     assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "undisturbed"), abs=1e-4)
-    for key in ("dev_score", "dev_step", "dev_curve", "tokens", "loss_last"):
+    assert dict(resumed["dev_curve"]) == pytest.approx(dict(undisturbed["dev_curve"]), abs=1e-4)
+    for key in ("dev_score", "dev_step", "tokens", "loss_last"):
         assert resumed[key] == pytest.approx(undisturbed[key], abs=1e-4)
 
 
-def _train_by_path(test_file, folder, engine, more, training):
-    from importlib.util import module_from_spec, spec_from_file_location
-    from pathlib import Path
-
-    from aag_ray.config import TrainingSection
-
-    spec = spec_from_file_location("small", Path(test_file).with_name("conftest.py"))
-    small = module_from_spec(spec)
-    spec.loader.exec_module(small)
-    torch.set_num_threads(1)
-    objective, section = small.Regression(**more), TrainingSection(**training)
-    run(objective, small.examples(37), small.examples(9, 1), section, seed=1, folder=folder, engine=engine, show=quiet)
-
-
-def test_a_torn_checkpoint_costs_steps_but_not_the_result(tmp_path, regression, rows, dev_rows, training):
+@pytest.mark.parametrize("engine", ["torch", "deepspeed"])
+def test_a_torn_checkpoint_costs_steps_but_not_the_result(tmp_path, capsys, regression, rows, dev_rows, training, engine):
     class Stopped(Exception):
         pass
 
@@ -84,15 +70,18 @@ def test_a_torn_checkpoint_costs_steps_but_not_the_result(tmp_path, regression, 
         if records[-1]["step"] == 10:
             raise Stopped
 
-    folder = tmp_path / "torn"
+    def train(name, show):
+        return run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / name, engine=engine, show=show)
+
     with pytest.raises(Stopped):
-        run(regression(), rows, dev_rows, training, seed=1, folder=folder, show=stop)
-    newest = Checkpoints(folder / "checkpoints").newest().folder
-    with (newest / "state.pt").open("r+b") as file:
+        train("torn", stop)
+    newest = Checkpoints(tmp_path / "torn" / "checkpoints").newest().folder
+    with max(newest.rglob("*.pt"), key=lambda path: path.stat().st_size).open("r+b") as file:
         file.truncate(100)
-    run(regression(), rows, dev_rows, training, seed=1, folder=folder, show=quiet)
-    run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / "whole", show=quiet)
-    assert losses(folder) == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
+    train("torn", quiet)
+    train("whole", quiet)
+    assert f"{newest} is damaged" in capsys.readouterr().out
+    assert losses(tmp_path / "torn") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 
 
 def test_a_frozen_base_is_neither_trained_nor_saved(tmp_path, head, training):

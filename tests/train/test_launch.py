@@ -1,0 +1,143 @@
+"""Ray Train and DeepSpeed for real: two workers on CPU, killed workers, killed drivers, repeats."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aag_ray.artifacts import RunError
+from aag_ray.config import ClusterSection
+from aag_ray.train.engine import TrainingError
+from aag_ray.train.launch import TrainingJob, train
+from aag_ray.train.log import read_log
+from aag_ray.train.loop import run
+
+
+def losses(folder):
+    lines = read_log(folder / "log.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    return [line["loss"] for line in lines]
+
+
+@pytest.fixture
+def job(tmp_path, regression, rows, dev_rows, training):
+    for name, examples in (("train", rows), ("dev", dev_rows)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(example) + "\n" for example in examples))
+    return TrainingJob(
+        build=regression,
+        build_arguments={},
+        train=tmp_path / "train.jsonl",
+        dev=tmp_path / "dev.jsonl",
+        training=training,
+        cluster=ClusterSection(workers=2, cpus_per_worker=1, zero_stage=1),
+        seed=1,
+        folder=tmp_path / "stage",
+    )
+
+
+@pytest.fixture
+def undisturbed(tmp_path, regression, rows, dev_rows, training):
+    """What one process with plain PyTorch makes of the same job."""
+    metrics = run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / "undisturbed", show=lambda _: None)
+    return metrics, losses(tmp_path / "undisturbed")
+
+
+@pytest.fixture(scope="module")
+def cluster(regression):
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
+        ray.init(num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, logging_level="ERROR")
+        # The objectives live in a conftest, which workers cannot import by name.
+        ray.cloudpickle.register_pickle_by_value(sys.modules[regression.__module__])
+        yield ray
+        ray.shutdown()
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("zero_stage", [1, 3])
+def test_a_killed_worker_is_replaced_and_the_curve_is_the_undisturbed_one(
+    cluster, job, undisturbed, tmp_path, capfd, zero_stage
+):
+    section = job.cluster.model_copy(update={"zero_stage": zero_stage, "storage": tmp_path / "storage"})
+    # Both workers count 2 micro-batches a step, so the first to reach the 13th kills itself in step 7.
+    job = replace(job, cluster=section, build_arguments={"die_at": 13, "marker": str(tmp_path / "died")})
+    metrics = train(job)
+    expected, curve = undisturbed
+    assert (tmp_path / "died").exists()
+    assert losses(job.folder) == pytest.approx(curve, abs=1e-4)
+    assert (metrics["restarts"], metrics["workers"], metrics["steps"]) == (1, 2, 12)
+    for key in ("dev_score", "dev_step", "tokens", "loss_last", "trained_parameters"):
+        assert metrics[key] == pytest.approx(expected[key], abs=1e-4)
+    assert "step 12/12" in capfd.readouterr().err
+    assert {path.name for path in job.folder.iterdir()} >= {"best", "last", "log.jsonl", "tensorboard", "metrics.json"}
+    # Finished: the checkpoints are gone, and the same job again only reads its metrics.
+    assert not list((tmp_path / "storage").glob("*/step-*"))
+    began = (job.folder / "metrics.json").stat().st_mtime_ns
+    assert train(job) == metrics
+    assert (job.folder / "metrics.json").stat().st_mtime_ns == began
+    with pytest.raises(TrainingError, match="holds a training with other data or settings"):
+        train(replace(job, seed=2))
+
+
+@pytest.mark.cluster
+def test_a_loss_that_is_not_a_number_stops_at_once_with_its_examples(cluster, job):
+    rows = [json.loads(line) for line in job.train.read_text().splitlines()]
+    rows[7]["y"] = float("nan")
+    job.train.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(TrainingError, match=r"loss is nan at step \d+; its batch holds examples .*'row-0-7'"):
+        train(job)
+    assert json.loads((job.folder / "starts.json").read_text()) == 1
+
+
+DRIVER = """
+import sys, tempfile, ray, pathlib
+from importlib.util import module_from_spec, spec_from_file_location
+from aag_ray.config import ClusterSection, TrainingSection
+from aag_ray.train.launch import TrainingJob, train
+spec = spec_from_file_location("small", sys.argv[1])
+small = sys.modules["small"] = module_from_spec(spec)
+spec.loader.exec_module(small)
+root = pathlib.Path(sys.argv[2])
+ray.init(num_cpus=1, include_dashboard=False, _temp_dir=sys.argv[4], log_to_driver=False, logging_level="ERROR")
+ray.cloudpickle.register_pickle_by_value(small)
+training = TrainingSection(**__import__("json").loads(sys.argv[3]))
+train(TrainingJob(small.Regression, {}, root / "train.jsonl", root / "dev.jsonl", training,
+    ClusterSection(workers=1, cpus_per_worker=1), 1, root / "stage"))
+"""
+
+
+@pytest.mark.cluster
+def test_after_a_killed_driver_the_same_call_continues(job, training, undisturbed, regression, rows, dev_rows, tmp_path):
+    """A driver that also is the head of its cluster dies; its cluster dies with it."""
+    section = training.model_copy(update={"steps": 300, "checkpoint_every": 20, "dev_every": 100})
+    conftest = str(Path(__file__).with_name("conftest.py"))
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-c", DRIVER, conftest, str(tmp_path), section.model_dump_json(), folder]
+        driver = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        checkpoints = job.folder / "checkpoints"
+        while not (checkpoints / "latest").exists() and driver.poll() is None:
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        assert not (job.folder / "metrics.json").exists()
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    metrics = json.loads((job.folder / "metrics.json").read_text())
+    assert metrics["restarts"] == 1
+    run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path / "long", show=lambda _: None)
+    assert losses(job.folder) == pytest.approx(losses(tmp_path / "long"), abs=1e-4)
+
+
+def test_an_unusable_job_is_refused_before_ray_is_asked(job, tmp_path):
+    with pytest.raises(TrainingError, match="no file of examples"):
+        train(replace(job, dev=tmp_path / "absent.jsonl"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write"):
+        train(replace(job, folder=tmp_path / "file" / "stage"))
