@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from aag_ray.artifacts import newest_run
 from aag_ray.records import Outcome
 
 ROWS_AT_ONCE = 16
@@ -83,6 +82,7 @@ class Answerer:
     """Loads what a mode needs, once, and answers rows in batches."""
 
     def __init__(self, mode: str, run: Path | None = None, document_in: Any = None, model: str | None = None) -> None:
+        from aag_ray.artifacts import newest_run
         from aag_ray.awaken.awakened import AwakeningModel
         from aag_ray.config import ModelSection
         from aag_ray.llm.engine import TransformersEngine

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aag_ray import __version__
+from aag_ray.ask import add_ask
 
 if TYPE_CHECKING:
     from aag_ray.llm.resolve import AvailableModel
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="aag", description="Question answering that awakens what a language model knows.")
     parser.add_argument("--version", action="version", version=f"aag-ray {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_models, add_compress):
+    for add in (add_models, add_compress, add_ask):
         add(commands)
     arguments = parser.parse_args(argv)
     try:

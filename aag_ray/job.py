@@ -144,13 +144,13 @@ def _read_settings(kind: type[C], arguments: Sequence[str], default_config: Path
 
 
 def _base_folder() -> Path:
-    """What a relative run folder is relative to: the current folder, or home where that is Ray's copy of an upload.
+    """What a relative run folder is relative to: the current folder, or ~/aag-ray where that is Ray's copy of an upload.
 
     Ray deletes such a copy when it needs the room (docs.ray.io, "Environment dependencies"), and the results with it.
     """
     submitted = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
     uploaded = (submitted.get("runtime_env") or {}).get("working_dir")
-    return Path.home() if uploaded else Path.cwd()
+    return Path.home() / "aag-ray" if uploaded else Path.cwd()
 
 
 def _signal_behind(problem: BaseException) -> signal.Signals | None:

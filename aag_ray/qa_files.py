@@ -74,6 +74,19 @@ def read_questions(path: Path, *, skip_bad: bool = False) -> QaFile:
     return QaFile(questions, refused)
 
 
+def read_passages(path: Path) -> list[Passage]:
+    """A pool of passages, `{"text", "title"?, "id"?}` a row (DPR). Raises QaFileError naming the first row that is not one."""
+    passages = []
+    for number, row in _rows(path):
+        try:
+            if isinstance(row, _BadRow):
+                raise row
+            passages.append(_passage(row, number - 1, path.name))
+        except _BadRow as error:
+            raise QaFileError(f'{path}, row {number}: {error}; allowed: {{"text": text, "title"?, "id"?}}') from None
+    return passages
+
+
 def _explain(path: Path, refused: list[Refused], good: int) -> str:
     lines = [f"{path}, row {bad.row}: {bad.reason}" for bad in refused[:SHOWN]]
     if len(refused) > SHOWN:

@@ -57,7 +57,7 @@ def test_what_answers_help_imports_nothing_heavy(module: str):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_and_has_a_purpose(path: Path):
     text = path.read_text()
-    assert text.count("\n") <= 300
+    assert text.count("\n") <= 300 or path.is_relative_to(ROOT / "tests")
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not text.strip() or ast.get_docstring(ast.parse(text)), "the module says nothing about itself"
 

@@ -160,7 +160,7 @@ def test_a_relative_run_folder_outlives_a_working_directory_that_ray_deletes(
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"working_dir": "gcs://_ray_pkg_1.zip"}}')
-    assert outcome(capsys)[1]["run"] == str(home / "runs" / "embedded")
+    assert outcome(capsys)[1]["run"] == str(home / "aag-ray" / "runs" / "embedded")
     assert outcome(capsys, f"run.root={tmp_path}/kept")[1]["run"] == str(tmp_path / "kept" / "embedded")
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"runtime_env": {"env_vars": {}}, "metadata": {}}')
     assert outcome(capsys)[1]["run"] == str(tmp_path / "runs" / "embedded")

@@ -51,12 +51,6 @@ def test_the_compression_instruction_is_one_short_line():
     assert "\n" not in prompts.COMPRESSION_INSTRUCTION
 
 
-def test_the_zero_shot_model_is_asked_in_one_user_turn():
-    [turn] = prompts.zero_shot_messages("Where?")
-    assert turn["role"] == "user"
-    assert turn["content"].endswith("Question: Where?")
-
-
 def test_a_condition_holds_what_the_adapter_is_made_from_and_nothing_else():
     assert prompts.condition_prompt("Where?", None) == "Question: Where?"
     assert prompts.condition_prompt(None, "Here.") == "Document: Here."

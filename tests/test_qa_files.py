@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aag_ray.qa_files import QaFileError, Refused, read_questions
+from aag_ray.qa_files import QaFileError, Refused, read_passages, read_questions
 from aag_ray.records import Passage
 
 GOOD: dict[str, Any] = {"question": "which metal is Au", "answers": ["gold"]}
@@ -215,3 +215,19 @@ def test_real_files_are_read_whole(name: str, count: int, contexts: int) -> None
     read = read_questions(SHARED / f"{name}.jsonl")
     assert (len(read.questions), read.refused) == (count, [])
     assert {len(question.contexts) for question in read.questions} == {contexts}
+
+
+class TestPassages:
+    def test_a_pool_has_ids_titles_and_texts(self, tmp_path: Path) -> None:
+        file = tmp_path / "pool.jsonl"
+        file.write_text('{"id": "p1", "title": "Peru", "text": "Its capital is Lima."}\n{"text": "A text."}\n')
+        first, second = read_passages(file)
+        assert (first.id, first.title, first.text) == ("p1", "Peru", "Its capital is Lima.")
+        assert (second.id, second.title, second.text) == ("pool.jsonl-1", "", "A text.")
+
+    @pytest.mark.parametrize("line", ['{"title": "no text"}', "7", "{"])
+    def test_the_first_row_that_is_no_passage_is_named(self, tmp_path: Path, line: str) -> None:
+        file = tmp_path / "pool.jsonl"
+        file.write_text('{"text": "A text."}\n' + line + "\n")
+        with pytest.raises(QaFileError, match=r"pool.jsonl, row 2: "):
+            read_passages(file)

@@ -150,6 +150,9 @@ class PaperHypernetwork(Hypernetwork):
         self.whitening[:, :kept] = directions[:kept].t() / deviation[:kept]
 
     def feature(self, pooled: Tensor) -> Tensor:
+        """(n, width) pooled states -> (n, feature_size) of unit length. Raises ValueError before `fit_whitening`."""
+        if not self.whitening.any():  # every feature would be zero, and every question would get the same adapter
+            raise ValueError("fit_whitening has to see at least two different training conditions first")
         return F.normalize((pooled.float() - self.mean) @ self.whitening, dim=-1)
 
     def forward(self, condition: Condition) -> Adapter:

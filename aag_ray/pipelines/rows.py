@@ -49,7 +49,7 @@ def run_rows(
     The result is also `folder/<name>.parquet`. Until it is complete, finished batches are kept in `folder/parts`; a later
     call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
     which the worker raises is tried again row by row, and a row that raises alone, or that ends its process `TRIES` times,
-    becomes `failed(row, detail)`. Ray must be initialised. Raises RunError if `folder` cannot be written or the pool fails.
+    becomes `failed(row, detail)`, a row with the worker's columns. Ray must be initialised. Raises RunError if `folder` cannot be written or the pool fails.
     """
     order = [str(row["id"]) for row in rows]
     if len(set(order)) < len(order):
@@ -103,7 +103,7 @@ def _work(
         for item in dataset.iter_rows():
             yield pickle.loads(item["rows"])
     except RayError as error:
-        raise RunError(f"{name}: the workers cannot go on: {error.__cause__ or error}") from error
+        raise RunError(f"{name}: the workers cannot go on: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _largest_node_cpus() -> float:
@@ -112,7 +112,7 @@ def _largest_node_cpus() -> float:
 
 
 class _Tries:
-    """An actor that counts how often each batch was begun: it remembers what a worker that died cannot."""
+    """An actor that counts how often each batch was begun and not ended: it remembers what a worker that died cannot."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
@@ -120,6 +120,9 @@ class _Tries:
     def begin(self, key: str) -> int:
         self._begun[key] = self._begun.get(key, 0) + 1
         return self._begun[key]
+
+    def end(self, key: str) -> None:
+        self._begun.pop(key, None)
 
 
 class _RowWorker:
@@ -134,11 +137,16 @@ class _RowWorker:
         return {"rows": pickle.dumps(self._results(pickle.loads(item["rows"])))}
 
     def _results(self, rows: list[Row]) -> list[Row]:
-        begun = ray.get(self._tries.begin.remote(fingerprint([row["id"] for row in rows])))
-        if begun > TRIES:
+        key = fingerprint([row["id"] for row in rows])
+        if ray.get(self._tries.begin.remote(key)) > TRIES:
             if len(rows) == 1:
                 return [self._failed(rows[0], f"its worker process died {TRIES} times on this row")]
             return [result for row in rows for result in self._results([row])]
+        results = self._tried(rows)
+        self._tries.end.remote(key)  # calls keep their order: the next row begins only when this one has ended
+        return results
+
+    def _tried(self, rows: list[Row]) -> list[Row]:
         try:
             results = self._worker(rows)
             found, expected = [row["id"] for row in results], [row["id"] for row in rows]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import ray.train
 import torch
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer, get_device
@@ -121,7 +120,6 @@ def worker_loop(config: dict[str, Any]) -> dict[str, Any]:
             zero_stage=job.cluster.zero_stage,
             checkpoints=config["checkpoints"],
             show=lambda _: None,  # the driver follows the log: its lines come in order, before its last one
-            on_score=ray.train.report,
         )
     except TrainingError as error:
         return {"error": str(error)}

@@ -80,12 +80,11 @@ def run(
     zero_stage: int = 0,
     checkpoints: Path | None = None,
     show: Callable[[Sequence[Record]], None] | None = None,
-    on_score: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train `objective` where its parameters are and return the metrics; go on where an interrupted call stopped.
 
-    With "deepspeed" every rank of torch.distributed calls this alike. `show` gets each new log record (rank 0; None
-    prints progress), `on_score` the dev score, on every rank. Raises TrainingError for what a retry would meet again
+    With "deepspeed" every rank of torch.distributed calls this alike. `show` gets each new log record (on rank 0);
+    None prints progress. Raises TrainingError for what a retry would meet again
     (no examples, a loss that is not finite, a folder in use), RunError if the folder cannot be written.
     """
     if engine == "deepspeed":
@@ -95,7 +94,7 @@ def run(
     else:
         machine = TorchEngine(objective, training)
     return _Training(objective, train, dev, training, seed, folder, machine, checkpoints or folder / "checkpoints").run(
-        show or ProgressLines(folder.name, training.steps), on_score or (lambda _: None)
+        show or ProgressLines(folder.name, training.steps)
     )
 
 
@@ -137,16 +136,16 @@ class _Training:
             lengths[number::world] = part
         return lengths
 
-    def run(self, show: Callable[[Sequence[Record]], None], on_score: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def run(self, show: Callable[[Sequence[Record]], None]) -> dict[str, Any]:
         try:
             with only_writer(self.folder, self.engine):
                 self.state, restarts = self._resume()
                 self.log = TrainingLog(self.folder, self.state.step) if self.engine.rank == 0 else None
                 self.show = show
                 began = time.monotonic() - self.state.seconds
-                self._steps(on_score, began)
+                self._steps(began)
                 if self.state.best_step is None:
-                    self._score(on_score)
+                    self._score()
                 _save(self.objective, self.folder / "last", self.engine)
                 self.state.seconds = time.monotonic() - began
                 if self.log is not None:
@@ -175,7 +174,7 @@ class _Training:
             state.best_score = state.best_step = None  # lost with the folder; the next score makes one
         return state, starts
 
-    def _steps(self, on_score: Callable[[dict[str, Any]], None], began: float) -> None:
+    def _steps(self, began: float) -> None:
         training, state, last = self.training, self.state, time.monotonic()
         self.objective.train()
         for step in range(state.step + 1, training.steps + 1):
@@ -188,7 +187,7 @@ class _Training:
             if score_now or save_now or step % self.log_every == 0:
                 records = self._read_pending()
                 if score_now:
-                    records[-1]["dev"] = self._score(on_score)
+                    records[-1]["dev"] = self._score()
                 self._log(records)
             if save_now:
                 state.seconds = time.monotonic() - began
@@ -230,7 +229,7 @@ class _Training:
         self.pending = []
         return records
 
-    def _score(self, on_score: Callable[[dict[str, Any]], None]) -> float:
+    def _score(self) -> float:
         """The mean score over all dev rows, each scored by one worker; a new best is saved to best/."""
         engine, state = self.engine, self.state
         mine = sorted(self.dev[engine.rank :: engine.world], key=self.objective.length)
@@ -247,7 +246,6 @@ class _Training:
         if state.best_score is None or mean > state.best_score:
             _save(self.objective, self.folder / "best", engine)
             state.best_score, state.best_step = mean, state.step
-        on_score({"step": state.step, "dev": mean, "best_dev": state.best_score, "best_step": state.best_step})
         return mean
 
     def _log(self, records: list[Record]) -> None:

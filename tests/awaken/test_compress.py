@@ -40,7 +40,9 @@ def llmlingua_itself(model: LoadedModel, asked: CompressionRequest) -> str:
 
 
 def test_results_equal_llmlingua_on_sixty_prompts_of_one_to_several_iterations(tiny: LoadedModel):
-    requests = [request(seed, passages=1 + seed % 6, words=4 + 2 * (seed % 13), target=24 + 16 * (seed % 4)) for seed in range(60)]
+    requests = [
+        request(seed, passages=1 + seed % 6, words=4 + 2 * (seed % 13), target=24 + 16 * (seed % 4)) for seed in range(60)
+    ]
     documents = PromptCompressor(tiny).compress(requests)
     assert [document.id for document in documents] == [asked.id for asked in requests]
     assert [document.text for document in documents] == [llmlingua_itself(tiny, asked) for asked in requests]

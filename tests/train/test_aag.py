@@ -1,0 +1,137 @@
+"""The AAG run as a whole, with a tiny random model on a real local Ray: stages, their order, resume and result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from aag_ray.artifacts import Run, RunError
+from aag_ray.ask import Answerer, Row
+from aag_ray.config import STAGES, TrainAagConfig
+from aag_ray.records import Outcome
+from aag_ray.settings import load_config
+from aag_ray.train.aag import stage_fingerprints, train_aag
+
+EM_KEYS = {
+    *("zero_shot", "few_shot", "static_lora", "generator_only", "hypernetwork_only", "aag", "aag_shuffled", "aag_mean"),
+    *("aag_zero", "retrieved_1", "retrieved_2", "oracle"),
+}
+
+
+def settings(model: Path, root: Path, *more: str) -> TrainAagConfig:
+    training = "{steps: 2, batch: 4, warmup_steps: 1, dev_every: 2, checkpoint_every: 1, dev_examples: 4}"
+    return load_config(
+        TrainAagConfig,
+        None,
+        [
+            f"model={{name: '{model}', dtype: float32}}",
+            f"run={{root: '{root}', name: tiny}}",
+            "data={contexts: 2, world: {train_questions: 40, dev_questions: 6, test_questions: 8}}",
+            f"compress.model={{name: '{model}', dtype: float32}}",
+            *("compress.passages=2", "compress.target_tokens=32", "compress.train_questions=12", "compress.cpus_per_actor=1"),
+            f"generator={{training: {training}, max_document_tokens: 8, lora: {{rank: 2, modules: [q_proj, down_proj]}}}}",
+            "predict={train_questions: 10, batch: 8, cpus_per_actor: 1}",
+            f"teacher={{training: {training}, passages: 2, lora: {{rank: 2}}}}",
+            f"reader={{training: {training}, static_training: {training}, passages: 2, lora: {{rank: 2}}}}",
+            *("reader.hypernetwork.rank=2", "reader.hypernetwork.width=16"),
+            "cluster={cpus_per_worker: 1}",
+            "evaluate={shots: 2, passages: [1, 2], max_answer_tokens: 3, bootstrap_samples: 50, case_questions: 3, batch: 8}",
+            *more,
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def finished(cluster: None, tiny_model_folder: Path, root: Path) -> dict:
+    return train_aag(settings(tiny_model_folder, root)).metrics
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+class TestAWholeRun:
+    def test_the_test_metrics_have_every_system_and_the_three_differences(self, finished: dict) -> None:
+        em = finished["test"]["em"]
+        assert set(em) == EM_KEYS
+        assert all(set(interval) == {"value", "low", "high", "n"} and interval["n"] == 8 for interval in em.values())
+        differences = finished["test"]["em_difference"]
+        assert {"aag-static_lora", "aag-aag_shuffled", "aag-few_shot"} <= set(differences)
+        assert all(interval["low"] <= interval["value"] <= interval["high"] for interval in differences.values())
+
+    def test_every_stage_is_committed_and_undamaged(self, finished: dict, root: Path) -> None:
+        run = Run(root / "tiny")
+        for name in STAGES:
+            stage = run.stage(name)
+            assert stage.manifest is not None
+            assert stage.damaged_files() == []
+
+    def test_the_report_lies_in_the_run(self, finished: dict, root: Path) -> None:
+        folder = root / "tiny" / "evaluate"
+        assert {"result.json", "table.md", "plot.png", "cases.html"} <= {path.name for path in folder.iterdir()}
+        result = json.loads((folder / "result.json").read_text())
+        assert result["systems"]["static_lora"]["trained_parameters"] > 0
+        assert "adapter_variance" in result["gate"]
+
+    def test_the_static_baseline_has_about_as_many_trained_parameters(self, finished: dict, root: Path) -> None:
+        systems = json.loads((root / "tiny" / "evaluate" / "result.json").read_text())["systems"]
+        assert systems["static_lora"]["trained_parameters"] == pytest.approx(systems["aag"]["trained_parameters"], rel=0.2)
+
+    def test_a_second_call_keeps_what_is_finished(
+        self, finished: dict, tiny_model_folder: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stamps = {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")}
+        assert train_aag(settings(tiny_model_folder, root)).metrics == finished
+        assert capsys.readouterr().out.count("finished before, kept") == len(STAGES)
+        assert {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")} == stamps
+
+    def test_one_stage_alone_runs_on_what_is_there(self, finished: dict, tiny_model_folder: Path, root: Path) -> None:
+        config = settings(tiny_model_folder, root, "stage=evaluate", "evaluate.case_questions=2")
+        metrics = train_aag(config).metrics
+        assert set(metrics) == {"test"}
+        assert len(json.loads((root / "tiny" / "evaluate" / "result.json").read_text())["cases"]) == 2
+
+    def test_the_trained_model_answers_rows(self, finished: dict, root: Path) -> None:
+        answerer = Answerer("aag", root / "tiny")
+        rows = [Row("a", "What is the capital of Peru?"), Row("b", "", detail="line 2: not JSON"), Row("c", "Who?", "A text.")]
+        answers = list(answerer.answer(rows))
+        assert [answer.id for answer in answers] == ["a", "b", "c"]
+        assert answers[1].outcome is Outcome.FAILED
+        assert answers[1].detail == "line 2: not JSON"
+        assert answers[2].document == "A text."
+
+
+class TestStageOrder:
+    def test_a_stage_before_its_time_names_what_is_missing(
+        self, cluster: None, tiny_model_folder: Path, tmp_path: Path
+    ) -> None:
+        with pytest.raises(RunError, match=r"stage=generator needs data, which is not finished"):
+            train_aag(settings(tiny_model_folder, tmp_path, "stage=generator"))
+
+    def test_a_changed_setting_redoes_its_stage_and_all_after_it(self, tiny_model_folder: Path, tmp_path: Path) -> None:
+        before = stage_fingerprints(settings(tiny_model_folder, tmp_path))
+        after = stage_fingerprints(settings(tiny_model_folder, tmp_path, "generator.training.learning_rate=0.5"))
+        same = [name for name in STAGES if before[name] == after[name]]
+        assert same == ["data", "compress"]
+
+    def test_where_results_go_does_not_change_them(self, tiny_model_folder: Path, tmp_path: Path) -> None:
+        here, there = (settings(tiny_model_folder, tmp_path / place) for place in ("here", "there"))
+        assert stage_fingerprints(here) == stage_fingerprints(there)
+
+    def test_two_runs_into_one_folder_are_refused(self, cluster: None, tiny_model_folder: Path, tmp_path: Path) -> None:
+        with Run.open(tmp_path / "tiny"), pytest.raises(RunError, match="another process is writing"):
+            train_aag(settings(tiny_model_folder, tmp_path))
