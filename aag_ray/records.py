@@ -83,5 +83,6 @@ class Document:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Document:
-        known = {name: row[name] for name in cls.__slots__ if name in row}
-        return cls(**known | {"outcome": Outcome(row["outcome"])})
+        known: dict[str, Any] = {name: row[name] for name in cls.__slots__ if name in row}
+        known["outcome"] = Outcome(row["outcome"])
+        return cls(**known)

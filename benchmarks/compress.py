@@ -66,8 +66,8 @@ def main() -> None:
 
         def compress(batch: list[CompressionRequest]) -> list[str]:
             asked = [(list(r.passages), r.question, r.target_tokens) for r in batch]
-            options = REFERENCE_PARAMETERS | {"concate_question": False}
-            prompts = [itself.compress_prompt(p, question=q, target_token=t, **options) for p, q, t in asked]
+            parameters: dict[str, Any] = REFERENCE_PARAMETERS | {"concate_question": False}
+            prompts = [itself.compress_prompt(p, question=q, target_token=t, **parameters) for p, q, t in asked]
             return [prompt["compressed_prompt"].strip() for prompt in prompts]
 
         return compress
@@ -76,9 +76,10 @@ def main() -> None:
         compressor = PromptCompressor(loaded)
         return lambda batch: [document.text for document in compressor.compress(batch)]
 
+    models = {dtype: load_model(ModelSection(name=options.model, dtype=dtype)) for dtype in options.dtypes}
+    tokenizer, device = next((loaded.tokenizer, loaded.device) for loaded in models.values())
     variants: dict[str, tuple[Callable[[list[CompressionRequest]], list[str]], ModelClock]] = {}
-    for dtype in options.dtypes:
-        loaded = load_model(ModelSection(name=options.model, dtype=dtype))
+    for dtype, loaded in models.items():
         clock = ModelClock(loaded)
         variants[f"llmlingua {dtype}"] = one_at_a_time(loaded), clock
         variants[f"batched {dtype}"] = batched(loaded), clock
@@ -96,7 +97,7 @@ def main() -> None:
             in_model[name] += clock.seconds
 
     def count(text: str) -> int:
-        return len(loaded.tokenizer(text, add_special_tokens=False).input_ids)
+        return len(tokenizer(text, add_special_tokens=False).input_ids)
 
     origin = [sum(count(passage) for passage in request.passages) for request in requests]
     rows: dict[str, dict[str, Any]] = {}
@@ -119,7 +120,7 @@ def main() -> None:
     result = {
         "variants": rows,
         "machine": describe_machine(),
-        "device": str(loaded.device),
+        "device": str(device),
         "model": options.model,
         "questions": len(requests),
         "batch": options.batch,

@@ -136,7 +136,8 @@ def test_a_fresh_run_starts_empty(tmp_path: Path):
 def test_the_newest_run_is_the_one_that_committed_the_stage_last(tmp_path: Path):
     for age, name in ((10, "new"), (20, "old")):
         manifest = committed(tmp_path / name).folder / MANIFEST
-        os.utime(manifest, (manifest.stat().st_mtime - age,) * 2)
+        written = manifest.stat().st_mtime - age
+        os.utime(manifest, (written, written))
     Run(tmp_path / "unfinished").stage("data").start("f1")
     assert newest_run(tmp_path, "data").folder == tmp_path / "new"
     with pytest.raises(RunError, match="no finished run with a stage 'evaluate'"):

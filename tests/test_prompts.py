@@ -1,9 +1,11 @@
 """What is said to models: one shape for every mode, so that one adapter serves them all."""
 
+import copy
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from aag_ray import prompts
 from aag_ray.records import Passage
@@ -49,6 +51,15 @@ def test_a_document_is_one_line(text: str):
 def test_the_compression_instruction_is_one_short_line():
     assert len(prompts.COMPRESSION_INSTRUCTION) < 192
     assert "\n" not in prompts.COMPRESSION_INSTRUCTION
+
+
+def test_a_zero_shot_model_is_asked_in_its_chat_template_where_it_has_one(tiny_tokenizer: PreTrainedTokenizerFast):
+    asked = "Answer with a word or a short phrase only.\nDocument: Here.\nQuestion: Where?"
+    assert prompts.zero_shot_prompt(tiny_tokenizer, "Where?", "Here.") == f"user: {asked}\nassistant: "
+    plain = copy.copy(tiny_tokenizer)
+    plain.chat_template = None
+    assert prompts.zero_shot_prompt(plain, "Where?", "Here.") == f"{asked}\nAnswer:"
+    assert "Document" not in prompts.zero_shot_prompt(plain, "Where?")
 
 
 def test_a_condition_holds_what_the_adapter_is_made_from_and_nothing_else():

@@ -58,8 +58,9 @@ class OfflineLlmlingua(Llmlingua):
 
     def get_ppl(self, *args: Any, past_key_values: Layers | None = None, return_kv: bool = False, **options: Any) -> Any:
         cache = None if past_key_values is None else _SubscriptableCache(tuple(layer) for layer in past_key_values)
-        loss, cache = super().get_ppl(*args, past_key_values=cache, return_kv=True, **options)
-        return (loss, [[layer.keys, layer.values] for layer in cache.layers]) if return_kv else loss
+        loss, seen = super().get_ppl(*args, past_key_values=cache, return_kv=True, **options)
+        layers: Any = seen.layers
+        return (loss, [[layer.keys, layer.values] for layer in layers]) if return_kv else loss
 
 
 class _SubscriptableCache(DynamicCache):

@@ -43,7 +43,8 @@ class TokenClassifierCompressor(Compressor):
         kinds = AutoConfig.from_pretrained(path).architectures or []
         if not any(kind.endswith("ForTokenClassification") for kind in kinds):
             raise ValueError(
-                f"compress.method=llmlingua2 needs a token classifier; compress.model.name={section.name!r} is {', '.join(kinds)}"
+                f"compress.method=llmlingua2 needs a token classifier; "
+                f"compress.model.name={section.name!r} is {', '.join(kinds)}"
             )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = choose_dtype(section.dtype, device)

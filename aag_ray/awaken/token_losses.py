@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ class TokenScorer:
             raise ValueError(f"compression needs a decoder; model {model.name!r} has an encoder and a decoder")
         self._device = model.device
         self._body = model.model.base_model
-        self._head = model.model.get_output_embeddings()
+        self._head: Any = model.model.get_output_embeddings()
         self._tokens = TOKENS_PER_BATCH["cpu" if model.device.type == "cpu" else "cuda"]
         self._chunk = POSITIONS_PER_CHUNK["cpu" if model.device.type == "cpu" else "cuda"]
         self._refuse_changed_logits(model)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
@@ -48,8 +48,9 @@ def run_rows(
 
     The result is also `folder/<name>.parquet`. Until it is complete, finished batches are kept in `folder/parts`; a later
     call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
-    which the worker raises is tried again row by row, and a row that raises alone, or that ends its process `TRIES` times,
-    becomes `failed(row, detail)`, a row with the worker's columns. Ray must be initialised. Raises RunError if `folder` cannot be written or the pool fails.
+    which the worker raises is tried again row by row. A row that raises alone, or that ends its process `TRIES` times,
+    becomes `failed(row, detail)`, which has the worker's columns. Ray must be initialised. Raises RunError if `folder`
+    cannot be written or no worker can be built.
     """
     order = [str(row["id"]) for row in rows]
     if len(set(order)) < len(order):
@@ -93,7 +94,7 @@ def _work(
     actors = min(pool.actors, len(batches))
     tries = ray.remote(num_cpus=0)(_Tries).remote()
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
-        _RowWorker,
+        cast(Any, _RowWorker),
         fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments), "failed": failed, "tries": tries},
         compute=ActorPoolStrategy(min_size=1, max_size=actors, max_tasks_in_flight_per_actor=2),
         num_cpus=min(pool.cpus_per_actor, _largest_node_cpus()),
@@ -138,7 +139,8 @@ class _RowWorker:
 
     def _results(self, rows: list[Row]) -> list[Row]:
         key = fingerprint([row["id"] for row in rows])
-        if ray.get(self._tries.begin.remote(key)) > TRIES:
+        begun: int = ray.get(self._tries.begin.remote(key))
+        if begun > TRIES:
             if len(rows) == 1:
                 return [self._failed(rows[0], f"its worker process died {TRIES} times on this row")]
             return [result for row in rows for result in self._results([row])]

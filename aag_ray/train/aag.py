@@ -45,7 +45,7 @@ def train_aag(config: TrainAagConfig) -> JobResult:
 
     Raises RunError if a single stage is asked for and one before it is missing; what stages raise passes through.
     """
-    folder = run_folder(config)
+    folder = (config.run.root / config.run.name).absolute()
     with Run.open(folder, fresh=config.run.fresh) as run, connected():
         prints = stage_fingerprints(config)
         wanted = STAGES if config.stage == "all" else (config.stage,)
@@ -59,15 +59,6 @@ def train_aag(config: TrainAagConfig) -> JobResult:
                     f"run stage={name} first, or stage=all"
                 )
         return _result(run, wanted)
-
-
-def run_folder(config: TrainAagConfig) -> Path:
-    """The run's folder. A relative root of a job that Ray unpacked to a temporary folder is put below the home folder."""
-    root = config.run.root
-    if not root.is_absolute() and "runtime_resources" in Path.cwd().parts:
-        root = Path.home() / "aag-ray" / root
-        print(f"the job's own folder is temporary: results go to {root}", flush=True)
-    return (root / config.run.name).absolute()
 
 
 def stage_fingerprints(config: TrainAagConfig) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch._C._distributed_c10d import HashStore
 
 from aag_ray.awaken.objective import Objective
 from aag_ray.config import TrainingSection
@@ -39,7 +40,7 @@ def import_deepspeed(use_gpu: bool) -> ModuleType:
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # DeepSpeed's own calls, thousands of them.
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
-    vars(deepspeed.ops)["__compatible_ops__"] = {}
+    setattr(deepspeed.ops, "__compatible_ops__", {})  # noqa: B010 - a literal name would be mangled by type checkers
     return deepspeed
 
 
@@ -75,7 +76,7 @@ class DeepSpeedEngine:
         if not dist.is_initialized():
             # An in-memory store: no port, no rendezvous.
             os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it even then
-            dist.init_process_group("nccl" if use_gpu else "gloo", store=dist.HashStore(), rank=0, world_size=1)
+            dist.init_process_group("nccl" if use_gpu else "gloo", store=HashStore(), rank=0, world_size=1)
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) > 1:

@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class TrainingJob:
     """What to train, on what, how and where.
 
     Every worker calls `build(**build_arguments, device=...)`, so `build` is a module-level function and its arguments
-    are small (paths, sections). `train` and `dev` are files of examples (JSON lines or parquet); they, `folder` and
+    are small (absolute paths, sections). `train` and `dev` are files of examples (JSON lines or parquet); they, `folder` and
     `cluster.storage`, where checkpoints go if it is set, must be visible to all workers under the same path.
     """
 
@@ -63,14 +63,18 @@ def train(job: TrainingJob) -> dict[str, Any]:
     TrainingError for an unusable job, a loss that is not finite or too many failures, RunError for a folder that
     cannot be written.
     """
+    # Workers have another current folder.
+    job = replace(job, train=job.train.resolve(), dev=job.dev.resolve(), folder=job.folder.resolve())
     identity = _identify(job)
     if (job.folder / METRICS).exists():
         return json.loads((job.folder / METRICS).read_text())
     cluster = job.cluster
-    checkpoints = cluster.storage / identity if cluster.storage else job.folder / "checkpoints"
+    checkpoints = cluster.storage.resolve() / identity if cluster.storage else job.folder / "checkpoints"
     # Ray looks at its workers this often: two seconds by default, which each training would lose at its end.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-    records = (job.folder / "ray").resolve()
+    # It would start one more process to foresee what a resume survives anyway: a node that is taken away.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    records = job.folder / "ray"
     trainer = TorchTrainer(
         worker_loop,
         train_loop_config={"job": job, "checkpoints": checkpoints},

@@ -75,13 +75,16 @@ class TrainingLog:
             self._to_tensorboard(record)
 
     def _to_tensorboard(self, record: Record) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto import event_pb2, summary_pb2
 
-        values = [
-            Summary.Value(tag=tag, simple_value=float(value)) for tag, value in record.items() if tag not in ("step", "time")
-        ]
-        self.events.add_event(Event(step=record["step"], wall_time=record["time"], summary=Summary(value=values)))
+        scalars = {tag: float(value) for tag, value in record.items() if tag not in ("step", "time")}
+        summary = summary_pb2.Summary()  # pyright: ignore[reportAttributeAccessIssue]
+        for tag, value in scalars.items():
+            summary.value.add(tag=tag, simple_value=value)
+        event = event_pb2.Event(  # pyright: ignore[reportAttributeAccessIssue]
+            step=record["step"], wall_time=record["time"], summary=summary
+        )
+        self.events.add_event(event)
 
     def close(self) -> None:
         self.file.close()

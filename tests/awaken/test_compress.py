@@ -16,7 +16,8 @@ from aag_ray.llm.load import LoadedModel
 from aag_ray.prompts import COMPRESSION_INSTRUCTION
 from aag_ray.records import Document, Outcome, Passage, Question
 
-WORDS = "river city old bridge trade Lima 1987 copper wheat festival, museum king. border of the is was é 東京 stone".split()
+TEXT = "river city old bridge trade Lima 1987 copper wheat festival, museum king. border of the is was é 東京 stone"
+WORDS = TEXT.split(" ")
 
 
 def request(seed: int, passages: int = 5, words: int = 9, target: int = 64) -> CompressionRequest:

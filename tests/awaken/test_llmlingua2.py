@@ -8,11 +8,16 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast, XLMRobertaConfig
-from transformers import XLMRobertaForTokenClassification
+from transformers import (
+    BertConfig,
+    BertForTokenClassification,
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForTokenClassification,
+)
 
 from aag_ray.awaken.compress import CompressionRequest, load_compressor
-from aag_ray.awaken.llmlingua2 import TokenClassifierCompressor, BatchedLlmlingua2
+from aag_ray.awaken.llmlingua2 import BatchedLlmlingua2, TokenClassifierCompressor
 from aag_ray.config import CompressSection, ModelSection
 from aag_ray.records import Outcome
 

@@ -55,21 +55,20 @@ def prefer(loaded, tokens):
 
 
 def test_texts_come_in_the_order_of_the_prompts_and_equal_decoding_step_by_step(tiny):
-    written = TransformersEngine(tiny, batch=2).generate(PROMPTS, max_new_tokens=12)
+    written = TransformersEngine(tiny, batch=2).generate(PROMPTS, max_new_tokens=6)
     assert [(one.text, one.prompt_tokens, one.new_tokens) for one in written] == [
-        step_by_step(tiny, prompt, 12) for prompt in PROMPTS
+        step_by_step(tiny, prompt, 6) for prompt in PROMPTS
     ]
 
 
-@pytest.mark.parametrize("batch", [1, 3, 5])
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize(("batch", "beams"), [(2, 1), (5, 1), (3, 3)])
 def test_the_batch_does_not_change_a_text(tiny, batch, beams):
     adapter = adapters_for(tiny, len(PROMPTS))
     alone = [
-        TransformersEngine(tiny).generate([prompt], max_new_tokens=8, adapter=adapter.select([row]), beams=beams)[0]
+        TransformersEngine(tiny).generate([prompt], max_new_tokens=5, adapter=adapter.select([row]), beams=beams)[0]
         for row, prompt in enumerate(PROMPTS)
     ]
-    assert TransformersEngine(tiny, batch).generate(PROMPTS, max_new_tokens=8, adapter=adapter, beams=beams) == alone
+    assert TransformersEngine(tiny, batch).generate(PROMPTS, max_new_tokens=5, adapter=adapter, beams=beams) == alone
     assert len({one.text for one in alone}) > 1
 
 
@@ -89,6 +88,7 @@ def test_a_text_ends_at_the_first_newline_and_its_stop_is_counted(tiny):
 
 def test_the_character_before_a_newline_in_one_token_is_kept(tiny):
     tiny.tokenizer.add_tokens(["?\n"])
+    tiny.model.resize_token_embeddings(len(tiny.tokenizer))
     prefer(tiny, tiny.tokenizer("Really?\n")["input_ids"])
     assert TransformersEngine(tiny).generate(["Where"], max_new_tokens=30)[0].text == "Really?"
 
