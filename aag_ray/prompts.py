@@ -18,7 +18,8 @@ COMPRESSION_INSTRUCTION = (
 
 
 def passage_text(passage: Passage) -> str:
-    return f"title: {passage.title} context: {passage.text}"
+    """A passage as it is compressed. Without FiD's "title:" and "context:" labels, which a perplexity filter keeps."""
+    return f"{passage.title}: {passage.text}" if passage.title else passage.text
 
 
 def reader_prompt(question: str, *, document: str | None = None, passages: Sequence[Passage] = ()) -> str:

@@ -69,7 +69,7 @@ def test_a_condition_holds_what_the_adapter_is_made_from_and_nothing_else():
 
 
 def test_a_passage_names_its_title():
-    assert prompts.passage_text(PARIS) == "title: Paris context: The capital of France."
+    assert prompts.passage_text(PARIS) == "Paris: The capital of France."
 
 
 def test_the_generator_is_asked_for_contexts():

@@ -6,7 +6,7 @@ import pickle
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -81,7 +81,7 @@ def _work(
     failed: Callable[[Row, str], Row],
     pool: ActorPool,
     name: str,
-) -> Any:
+) -> Iterator[list[Row]]:
     """Batches of results, as they are finished. They come to the driver, so no folder must be shared by the nodes."""
     if not rows:
         return
@@ -101,8 +101,9 @@ def _work(
         num_gpus=pool.gpus_per_actor or None,
     )
     try:
-        for item in dataset.iter_rows():
-            yield pickle.loads(item["rows"])
+        # Without prefetching, which would hold a finished batch back until the next one is finished too.
+        for item in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
+            yield pickle.loads(item["rows"][0].as_py())
     except RayError as error:
         raise RunError(f"{name}: the workers cannot go on: {str(error).strip().splitlines()[-1]}") from error
 

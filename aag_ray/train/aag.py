@@ -16,8 +16,10 @@ from typing import Any
 from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
 from aag_ray.config import STAGES, TrainAagConfig
 from aag_ray.job import JobResult
+from aag_ray.records import SPLITS
 from aag_ray.settings import ConfigError
 from aag_ray.train import stages
+from aag_ray.train.schedule import minutes_left, planned_work
 
 Work = Callable[[TrainAagConfig, Run, Path], dict[str, Any]]
 
@@ -52,6 +54,7 @@ def train_aag(config: TrainAagConfig) -> JobResult:
         for number, name in enumerate(STAGES, start=1):
             stage = run.stage(name)
             if name in wanted:
+                _say_time_left(config, run, [later for later in STAGES[number - 1 :] if later in wanted])
                 _run_stage(config, run, stage, prints[name], f"stage {number}/{len(STAGES)} {name}")
             elif STAGES.index(name) < STAGES.index(wanted[0]) and not stage.is_complete(prints[name]):
                 raise RunError(
@@ -80,6 +83,17 @@ def _run_stage(config: TrainAagConfig, run: Run, stage: Stage, expected: str, ti
     seconds = time.monotonic() - began
     stage.commit(Manifest(stage.name, expected, config.model_dump(mode="json"), metrics, seconds=seconds))
     print(f"{title}: done in {seconds:.0f} s", flush=True)
+
+
+def _say_time_left(config: TrainAagConfig, run: Run, rest: list[str]) -> None:
+    data = run.stage("data").manifest
+    if data is None:
+        return
+    sizes = [data.metrics["splits"][split]["questions"] for split in SPLITS]
+    done = {name: m.seconds for name in STAGES if name not in rest and (m := run.stage(name).manifest) is not None}
+    left = minutes_left(planned_work(config, *sizes), done, rest)
+    if left is not None:
+        print(f"about {left:.0f} min left", flush=True)
 
 
 def _result(run: Run, wanted: tuple[str, ...]) -> JobResult:

@@ -27,7 +27,7 @@ def data(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         world = build_world(section.world, config.seed, section.contexts)
         splits, metrics = world.questions, world.statistics()
     else:
-        splits = {}
+        splits, metrics["splits"] = {}, {}
         pool = read_passages(section.files.passages) if section.files.passages else []
         for split in SPLITS:
             file = read_questions(getattr(section.files, split), skip_bad=section.files.skip_bad)
@@ -39,13 +39,14 @@ def data(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
                 )
             found = {question.id: question for question in attach_contexts(bare, pool, section.contexts)} if bare else {}
             splits[split] = [found.get(question.id, question) for question in file.questions]
-            metrics[split] = {"questions": len(file.questions), "refused": len(file.refused)}
+            metrics["splits"][split] = {"questions": len(file.questions), "refused": len(file.refused)}
     for split in SPLITS:
         most = getattr(section, f"max_{split}")
         kept = splits[split][:most]
         if not kept:
             raise QaFileError(f"the {split} split has no question left; each split needs at least one")
         write_table(folder / f"{split}.parquet", [question.to_row() for question in kept])
+        metrics["splits"][split] |= {"questions": len(kept)}
         print(f"  {split}: {len(kept)} questions", flush=True)
     return metrics
 

@@ -32,7 +32,7 @@ def build(tiny, *, generator=True, **settings):
     network = moved(build_hypernetwork(section, layer_shapes(tiny.model, MODULES), 64), 1)
     writer = moved(new_lora(tiny, LoraSection(rank=2), seed=2), 2, 0.1) if generator else None
     reader = moved(new_lora(tiny, LoraSection(rank=2), seed=3), 3, 0.1)
-    known = AwakeningSettings(str(tiny.path), "generator", **{"max_document_tokens": 8, "max_answer_tokens": 6} | settings)
+    known = AwakeningSettings(str(tiny.path), "generator", max_document_tokens=8, max_answer_tokens=6, **settings)
     return AwakeningModel(tiny, known, DocumentGenerator(tiny, writer, known.max_document_tokens), reader, network)
 
 

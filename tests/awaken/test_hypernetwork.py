@@ -153,7 +153,7 @@ class TestLatents:
     def test_every_weight_gets_a_gradient_once_training_has_left_the_start(self, tiny):
         network = perturbed(new_network(tiny, "latents"))
         made = network(read_conditions(tiny, network, TEXTS))
-        sum(made.deltas(name).square().sum() for name in made.factors).backward()
+        torch.stack([made.deltas(name).square().sum() for name in made.factors]).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
@@ -166,6 +166,7 @@ class TestPaper:
     @pytest.fixture
     def network(self, tiny, pooled):
         network = new_network(tiny, "paper", ("down_proj", "q_proj"))
+        assert isinstance(network, PaperHypernetwork)
         network.fit_whitening(pooled)
         return network
 

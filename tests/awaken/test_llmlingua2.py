@@ -49,11 +49,16 @@ def classifier(family: str) -> tuple[Any, PreTrainedTokenizerFast]:
     torch.manual_seed(29)
     tokenizer = bert_tokenizer() if family == "bert" else xlmr_tokenizer()
     sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
-    sizes |= {"vocab_size": len(tokenizer), "num_labels": 2, "max_position_embeddings": 516, "initializer_range": 0.5}
+    sizes |= {
+        "pad_token_id": tokenizer.pad_token_id,
+        "vocab_size": len(tokenizer),
+        "num_labels": 2,
+        "max_position_embeddings": 516,
+        "initializer_range": 0.5,
+    }
     if family == "bert":
         return BertForTokenClassification(BertConfig(**sizes)).eval(), tokenizer
-    config = XLMRobertaConfig(**sizes, pad_token_id=tokenizer.pad_token_id)
-    return XLMRobertaForTokenClassification(config).eval(), tokenizer
+    return XLMRobertaForTokenClassification(XLMRobertaConfig(**sizes)).eval(), tokenizer
 
 
 def requests(count: int) -> list[CompressionRequest]:

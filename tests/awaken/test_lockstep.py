@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -18,15 +19,10 @@ def test_questions_of_all_jobs_are_answered_in_one_call():
 
     lockstep: Lockstep[int, int] = Lockstep(double)
 
-    def job(number: int, times: int):
-        def ask() -> int:
-            for _ in range(times):
-                nonlocal_answer = lockstep.ask(number)
-            return nonlocal_answer
+    def asking(number: int, times: int) -> Callable[[], list[int]]:
+        return lambda: [lockstep.ask(number) for _ in range(times)]
 
-        return ask
-
-    assert lockstep.run([job(1, 1), job(2, 3), job(3, 2)]) == [2, 4, 6]
+    assert lockstep.run([asking(1, 1), asking(2, 3), asking(3, 2)]) == [[2], [4, 4, 4], [6, 6]]
     assert calls == [[1, 2, 3], [2, 3], [2]]
 
 

@@ -29,12 +29,12 @@ def test_kd_of_equal_logits_is_zero(logits):
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_kd_is_torch_s_divergence_times_the_squared_temperature_over_each_row_s_tokens(logits, temperature):
-    student, teacher = (part / temperature for part in logits)
+    student, teacher = logits[0] / temperature, logits[1] / temperature
     expected = [
         F.kl_div(student[row == ROW].log_softmax(-1), teacher[row == ROW].softmax(-1), reduction="batchmean") * temperature**2
         for row in range(3)
     ]
-    torch.testing.assert_close(kd(*logits, ROW, 3, temperature), torch.stack(expected))
+    torch.testing.assert_close(kd(logits[0], logits[1], ROW, 3, temperature), torch.stack(expected))
 
 
 def test_kd_refuses_a_teacher_with_another_vocabulary_or_another_target(logits):

@@ -66,6 +66,11 @@ def build(tiny, parts):
     return objective
 
 
+def align(term, weight, **more):
+    """One alignment term and no KD."""
+    return DistillSection.model_validate({"kd": False, f"{term}_weight": weight} | more)
+
+
 def terms(objective, examples=EXAMPLES):
     return {name: value.item() for name, value in objective(examples).items()}
 
@@ -151,10 +156,11 @@ class TestDistillation:
 
     @pytest.mark.parametrize("term", ["hidden", "attention"])
     def test_adds_alignment_by_its_weight(self, build, term):
-        weak = terms(build(DistillSection(kd=False, **{f"{term}_weight": 0.5})))
-        strong = terms(build(DistillSection(kd=False, **{f"{term}_weight": 2.0})))
+        weak = terms(build(align(term, 0.5)))
+        strong = terms(build(align(term, 2.0)))
         assert set(weak) == {"nll", term, "loss"}
-        assert weak[term] == pytest.approx(strong[term]) and weak[term] > 0
+        assert weak[term] == pytest.approx(strong[term])
+        assert weak[term] > 0
         assert weak["loss"] == pytest.approx(weak["nll"] + 0.5 * weak[term], abs=1e-5)
         assert strong["loss"] == pytest.approx(strong["nll"] + 2.0 * strong[term], abs=1e-5)
 
@@ -179,10 +185,7 @@ class TestDistillation:
         torch.manual_seed(1)
         config = LlamaConfig(**tiny.model.config.to_dict() | {"num_hidden_layers": 5})
         deep = LoadedModel(LlamaForCausalLM(config).eval(), tiny.tokenizer, tiny.device, tiny.dtype, "deep", tiny.path)
-        values = {
-            layers: terms(build(DistillSection(kd=False, layers=layers, **{f"{term}_weight": 1.0}), deep, hypernetwork=None))
-            for layers in ("all", "ends")
-        }
+        values = {layers: terms(build(align(term, 1.0, layers=layers), deep, hypernetwork=None)) for layers in ("all", "ends")}
         assert values["all"][term] != pytest.approx(values["ends"][term], rel=1e-3)
 
 
@@ -216,7 +219,7 @@ TOWNS = tuple(f"town{number}" for number in range(40))
 
 def word_model():
     """A frozen random decoder over whole words, so that every fact is one token."""
-    words = ["<s>", "</s>", "<pad>", *"Document : Question The in is what".split(), *ATTRIBUTES, *TOWNS]
+    words = ["<s>", "</s>", "<pad>", "Document", "Question", ":", "The", "in", "is", "what", *ATTRIBUTES, *TOWNS]
     words += [value for values in ATTRIBUTES.values() for value in values]
     tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}))  # pyright: ignore[reportCallIssue]
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # pyright: ignore[reportAttributeAccessIssue]

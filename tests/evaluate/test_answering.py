@@ -7,7 +7,7 @@ from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
 from aag_ray.awaken.sft import new_lora
-from aag_ray.config import EvaluateSection, HypernetworkSection, LoraSection, ModelSection
+from aag_ray.config import DocumentIn, EvaluateSection, HypernetworkSection, LoraSection, ModelSection
 from aag_ray.evaluate.answering import Answering, Answers, derangement, summarise
 from aag_ray.evaluate.report import write_report
 from aag_ray.llm.engine import Generation
@@ -51,7 +51,7 @@ def build(tiny_model_folder):
     generator = DocumentGenerator(loaded, moved(new_lora(loaded, LoraSection(rank=2), seed=2), 2, 0.1), 6)
     reader, static = (moved(new_lora(loaded, LoraSection(rank=rank), seed=rank), rank, 0.1) for rank in (3, 4))
 
-    def answering(document_in="both"):
+    def answering(document_in: DocumentIn = "both"):
         settings = AwakeningSettings(str(tiny_model_folder), "generator", document_in=document_in, max_answer_tokens=4)
         model = AwakeningModel(loaded, settings, generator, reader, network)
         return Answering(model, static, QUESTIONS, DOCUMENTS, ORACLE, SHOTS, SECTION, seed=1)

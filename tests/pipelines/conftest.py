@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +12,6 @@ def cluster() -> Iterator[str]:
     """The address of a Ray of two CPUs that this process is connected to."""
     import ray
 
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine is slow, not broken
-    context = ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, configure_logging=False
-    )
-    yield context.address_info["address"]
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, configure_logging=False)
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()

@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
-import ray
+from ray import cloudpickle
 
 from aag_ray.artifacts import RunError, read_table
 from aag_ray.pipelines.rows import ActorPool, Row, run_rows
 
 pytestmark = pytest.mark.cluster
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test module
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test module
 
-POOL = ActorPool(batch=4, actors=2)
+POOL = ActorPool(batch=4)
 ROWS: list[Row] = [{"id": f"r{number}", "n": number} for number in range(18)]
 
 

@@ -1,7 +1,7 @@
 """Ray Train and DeepSpeed for real: two workers on CPU, killed workers, killed drivers, repeats."""
 
 import json
-import os
+import logging
 import signal
 import subprocess
 import sys
@@ -52,11 +52,12 @@ def undisturbed(tmp_path, regression, rows, dev_rows, training):
 @pytest.fixture(scope="module")
 def cluster(regression):
     import ray
+    from ray import cloudpickle
 
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
-        ray.init(num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, logging_level="ERROR")
+        ray.init(num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, logging_level=logging.ERROR)
         # The objectives live in a conftest, which workers cannot import by name.
-        ray.cloudpickle.register_pickle_by_value(sys.modules[regression.__module__])
+        cloudpickle.register_pickle_by_value(sys.modules[regression.__module__])
         yield ray
         ray.shutdown()
 
@@ -98,40 +99,37 @@ def test_a_loss_that_is_not_a_number_stops_at_once_with_its_examples(cluster, jo
 
 
 DRIVER = """
-import sys, tempfile, ray, pathlib
+import sys, json, ray, pathlib
 from importlib.util import module_from_spec, spec_from_file_location
 from aag_ray.config import ClusterSection, TrainingSection
 from aag_ray.train.launch import TrainingJob, train
-spec = spec_from_file_location("small", sys.argv[1])
-small = sys.modules["small"] = module_from_spec(spec)
+name, file, root, training, address = sys.argv[1:]
+spec = spec_from_file_location(name, file)
+small = sys.modules[name] = module_from_spec(spec)
 spec.loader.exec_module(small)
-root = pathlib.Path(sys.argv[2])
-ray.init(num_cpus=1, include_dashboard=False, _temp_dir=sys.argv[4], log_to_driver=False, logging_level="ERROR")
+ray.init(address, log_to_driver=False)
 ray.cloudpickle.register_pickle_by_value(small)
-training = TrainingSection(**__import__("json").loads(sys.argv[3]))
-train(TrainingJob(small.Regression, {}, root / "train.jsonl", root / "dev.jsonl", training,
-    ClusterSection(workers=1, cpus_per_worker=1), 1, root / "stage"))
+root, training = pathlib.Path(root), TrainingSection(**json.loads(training))
+cluster = ClusterSection(workers=1, cpus_per_worker=1)
+train(TrainingJob(small.Regression, {}, root / "train.jsonl", root / "dev.jsonl", training, cluster, 1, root / "stage"))
 """
 
 
 @pytest.mark.cluster
-def test_after_a_killed_driver_the_same_call_continues(job, training, undisturbed, regression, rows, dev_rows, tmp_path):
-    """A driver that also is the head of its cluster dies; its cluster dies with it."""
-    section = training.model_copy(update={"steps": 300, "checkpoint_every": 20, "dev_every": 100})
-    conftest = str(Path(__file__).with_name("conftest.py"))
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-c", DRIVER, conftest, str(tmp_path), section.model_dump_json(), folder]
-        driver = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        checkpoints = job.folder / "checkpoints"
-        while not (checkpoints / "latest").exists() and driver.poll() is None:
-            time.sleep(0.02)
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-        assert not (job.folder / "metrics.json").exists()
-        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    metrics = json.loads((job.folder / "metrics.json").read_text())
-    assert metrics["restarts"] == 1
-    run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path / "long", show=lambda _: None)
+def test_after_a_killed_driver_the_same_call_continues(cluster, job, regression, rows, dev_rows, tmp_path):
+    training = job.training.model_copy(update={"steps": 400, "checkpoint_every": 20, "dev_every": 100})
+    job = replace(job, training=training, cluster=ClusterSection(workers=1, cpus_per_worker=1))
+    source = [regression.__module__, str(Path(__file__).with_name("conftest.py"))]
+    address = cluster.get_runtime_context().gcs_address
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, *source, str(tmp_path), training.model_dump_json(), address])
+    while not (job.folder / "checkpoints" / "latest").exists():
+        assert driver.poll() is None, "the driver ended before its first checkpoint"
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    metrics = train(job)
+    assert (metrics["restarts"], metrics["steps"]) == (1, 400)
+    run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / "long", show=lambda _: None)
     assert losses(job.folder) == pytest.approx(losses(tmp_path / "long"), abs=1e-4)
 
 
