@@ -7,7 +7,7 @@ Only what it asks the model is answered elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from llmlingua import PromptCompressor as Llmlingua
@@ -59,15 +59,15 @@ class OfflineLlmlingua(Llmlingua):
     def get_ppl(self, *args: Any, past_key_values: Layers | None = None, return_kv: bool = False, **options: Any) -> Any:
         cache = None if past_key_values is None else _SubscriptableCache(tuple(layer) for layer in past_key_values)
         loss, seen = super().get_ppl(*args, past_key_values=cache, return_kv=True, **options)
-        layers: Any = seen.layers
-        return (loss, [[layer.keys, layer.values] for layer in layers]) if return_kv else loss
+        return (loss, [[layer.keys, layer.values] for layer in cast(Any, seen).layers]) if return_kv else loss
 
 
 class _SubscriptableCache(DynamicCache):
     """A cache of which llmlingua can read the length as `cache[0][0].shape[2]`, as caches of tuples once allowed."""
 
     def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
-        return self.layers[layer].keys, self.layers[layer].values
+        kept = cast(Any, self.layers[layer])
+        return kept.keys, kept.values
 
 
 class BatchedLlmlingua(OfflineLlmlingua):

@@ -33,8 +33,9 @@ def encode_pair(tokenizer: Any, prompt: str, target: str, longest: int) -> tuple
 
 
 def target_batch(loaded: LoadedModel, prompts: Sequence[str], targets: Sequence[str], longest: int = 2048) -> TargetBatch:
-    pairs = [encode_pair(loaded.tokenizer, *texts, longest) for texts in zip(prompts, targets, strict=True)]
-    ids, mask = pad([p + t for p, t in pairs], loaded.tokenizer.pad_token_id, left=False, device=loaded.device)
+    tokenizer: Any = loaded.tokenizer
+    pairs = [encode_pair(tokenizer, *texts, longest) for texts in zip(prompts, targets, strict=True)]
+    ids, mask = pad([p + t for p, t in pairs], tokenizer.pad_token_id, left=False, device=loaded.device)
     rows = [number for number, (_, target) in enumerate(pairs) for _ in target]
     positions = [len(prompt) - 1 + offset for prompt, target in pairs for offset in range(len(target))]
     labels = [token for _, target in pairs for token in target]

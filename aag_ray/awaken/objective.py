@@ -16,8 +16,11 @@ class Objective(nn.Module, ABC):
     """A loss over examples. Its registered parameters that require gradients are what is trained.
 
     A frozen base model is held outside the module tree (so it is neither cast, copied nor saved) unless it is trained
-    itself or sharded over workers. Nothing here draws random numbers after construction: equal examples, equal loss.
+    itself or sharded over workers. Nothing here draws random numbers after construction: equal examples and an equal
+    `step` (updates made so far, set by the loop, for schedules such as the temperature's), equal loss.
     """
+
+    step: int = 0
 
     @abstractmethod
     def length(self, example: Example) -> int:

@@ -65,7 +65,6 @@ class ReaderObjective(Objective):
         super().__init__()
         self.lora, self.hypernetwork, self.distill, self.longest = lora, hypernetwork, distill, longest
         self._held = (loaded, teacher)
-        self.step = 0
         if shard_base:
             self.base: Any = loaded.model
         if distill.attention_weight > 0:  # fused attention does not give its maps

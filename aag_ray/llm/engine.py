@@ -44,9 +44,10 @@ class TransformersEngine:
         """
         if adapter is not None and adapter.examples not in (1, len(prompts)):
             raise AdapterError(f"{adapter.examples} adapters for {len(prompts)} prompts")
-        encoded = [self.loaded.tokenizer(prompt)["input_ids"] for prompt in prompts]
+        tokenizer: Any = self.loaded.tokenizer
+        encoded = [tokenizer(prompt)["input_ids"] for prompt in prompts]
         results: dict[int, Generation] = {}
-        for rows in length_batches([len(ids) for ids in encoded], self.batch):  # type: ignore[arg-type]
+        for rows in length_batches([len(ids) for ids in encoded], self.batch):
             own = adapter.select(rows) if adapter is not None else None
             with applied(self.loaded.model, *shared, own):
                 texts = self._generate_batch([encoded[row] for row in rows], max_new_tokens, beams)
@@ -55,7 +56,8 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _generate_batch(self, batch: list[Any], max_new_tokens: int, beams: int) -> list[Generation]:
-        loaded, tokenizer = self.loaded, self.loaded.tokenizer
+        loaded = self.loaded
+        tokenizer: Any = loaded.tokenizer
         ids, mask = pad(batch, tokenizer.pad_token_id, left=not loaded.is_encoder_decoder, device=loaded.device)
         stops = newline_tokens(tokenizer)
         model: Any = loaded.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import sys
 import time
@@ -102,10 +103,17 @@ def _work(
     )
     try:
         # Without prefetching, which would hold a finished batch back until the next one is finished too.
-        for item in dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
-            yield pickle.loads(item["rows"][0].as_py())
+        for item in dataset.iter_batches(batch_size=1, batch_format="numpy", prefetch_batches=0):
+            yield pickle.loads(cast(Any, item)["rows"][0])
     except RayError as error:
-        raise RunError(f"{name}: the workers cannot go on: {str(error).strip().splitlines()[-1]}") from error
+        raise RunError(f"{name}: the workers cannot go on: {_cause(error)}") from error
+
+
+def _cause(error: RayError) -> str:
+    """The message of the exception itself, all its lines, without the frames of Ray and of the worker around it."""
+    text = str(error).strip()
+    starts = [match.start() for match in re.finditer(r"^[\w.]+: ", text, re.MULTILINE)]
+    return text[starts[-1] :] if starts else text
 
 
 def _largest_node_cpus() -> float:

@@ -6,6 +6,7 @@ data -> compress -> generator -> predict -> hypernetwork -> evaluate
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -118,8 +119,10 @@ def connected() -> Iterator[None]:
         return
     address = os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong in a stage is said by the stage
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        ray.init(log_to_driver=False, logging_level="WARNING", **options)
+        ray.init(log_to_driver=False, logging_level="ERROR", **options)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
     try:

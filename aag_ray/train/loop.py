@@ -197,6 +197,7 @@ class _Training:
 
     def _step(self, step: int) -> Step:
         training, world = self.training, self.engine.world
+        self.objective.step = step - 1
         micro_batches = self.plan.micro_batches(step - 1, self.engine.rank, world, training.accumulation)
         # The engine averages over micro-batches; the factor makes that a mean over examples when their sizes differ.
         whole = training.batch / (world * training.accumulation)

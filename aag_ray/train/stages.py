@@ -67,7 +67,9 @@ def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
     chosen, _ = generator_split(config, questions_of(run, "train"))
     questions = [*chosen, *questions_of(run, "dev"), *questions_of(run, "test")]
-    return compression_report(questions, compress_questions(questions, config.compress, folder))
+    documents = compress_questions(questions, config.compress, folder)
+    section = config.compress
+    return compression_report(questions, documents, passages=section.passages, target_tokens=section.target_tokens)
 
 
 def generator_split(config: TrainAagConfig, questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:

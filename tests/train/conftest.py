@@ -18,7 +18,9 @@ WIDTH = 352  # a matrix of more than 100,000 weights: below that, ZeRO-3 does no
 
 
 class Regression(Objective):
-    """Learns y from x through two layers. It can be told to die, or to meet a loss that is not a number."""
+    """Learns y from x through two layers. It can be told to kill its process."""
+
+    batches: Tensor
 
     def __init__(self, device: Any = "cpu", dtype: str = "float32", die_at: int = 0, marker: str = "") -> None:
         super().__init__()
@@ -63,8 +65,14 @@ class Head(Objective):
 
         super().__init__()
         torch.manual_seed(3)
-        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "vocab_size": 11}
-        config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2)
+        config = LlamaConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            vocab_size=11,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
         self.frozen: tuple[Any, ...] = (LlamaModel(config).to(device, torch.bfloat16).eval().requires_grad_(False),)
         self.down, self.up = nn.Linear(16, 4, bias=False, device=device), nn.Linear(4, 11, bias=False, device=device)
 

@@ -10,13 +10,11 @@ import pytest
 
 from aag_ray.artifacts import RunError
 from aag_ray.train.checkpoints import Checkpoints, only_writer
-from aag_ray.train.engine import TrainingError
+from aag_ray.train.engine import TorchEngine, TrainingError
 
 
-class Shard:
-    """A stand-in worker group of one that writes real files: what a checkpoint holds does not matter here."""
-
-    rank, world = 0, 1
+class Shard(TorchEngine):
+    """An engine whose state is a few bytes: what a checkpoint holds does not matter here."""
 
     def __init__(self, content: bytes = b"weights", die: bool = False) -> None:
         self.content, self.die = content, die
@@ -26,9 +24,6 @@ class Shard:
         (folder / "state.pt").write_bytes(self.content)
         if self.die:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def gather(self, value):
-        return [value]
 
 
 @pytest.fixture

@@ -117,18 +117,18 @@ train(TrainingJob(small.Regression, {}, root / "train.jsonl", root / "dev.jsonl"
 
 @pytest.mark.cluster
 def test_after_a_killed_driver_the_same_call_continues(cluster, job, regression, rows, dev_rows, tmp_path):
-    training = job.training.model_copy(update={"steps": 400, "checkpoint_every": 20, "dev_every": 100})
+    training = job.training.model_copy(update={"steps": 300, "checkpoint_every": 20, "dev_every": 100})
     job = replace(job, training=training, cluster=ClusterSection(workers=1, cpus_per_worker=1))
     source = [regression.__module__, str(Path(__file__).with_name("conftest.py"))]
     address = cluster.get_runtime_context().gcs_address
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, *source, str(tmp_path), training.model_dump_json(), address])
     while not (job.folder / "checkpoints" / "latest").exists():
         assert driver.poll() is None, "the driver ended before its first checkpoint"
-        time.sleep(0.02)
+        time.sleep(0.05)
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     metrics = train(job)
-    assert (metrics["restarts"], metrics["steps"]) == (1, 400)
+    assert (metrics["restarts"], metrics["steps"]) == (1, 300)
     run(regression(), rows, dev_rows, training, seed=1, folder=tmp_path / "long", show=lambda _: None)
     assert losses(job.folder) == pytest.approx(losses(tmp_path / "long"), abs=1e-4)
 

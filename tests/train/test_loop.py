@@ -52,7 +52,9 @@ def test_a_killed_training_continues_with_the_curve_it_would_have_had(tmp_path, 
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert Checkpoints(tmp_path / "killed" / "checkpoints").newest().step == 8
+    newest = Checkpoints(tmp_path / "killed" / "checkpoints").newest()
+    assert newest
+    assert newest.step == 8
     resumed, undisturbed = train("killed"), train("undisturbed")
     assert resumed["restarts"] == 1
     assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "undisturbed"), abs=1e-4)
@@ -75,12 +77,13 @@ def test_a_torn_checkpoint_costs_steps_but_not_the_result(tmp_path, capsys, regr
 
     with pytest.raises(Stopped):
         train("torn", stop)
-    newest = Checkpoints(tmp_path / "torn" / "checkpoints").newest().folder
-    with max(newest.rglob("*.pt"), key=lambda path: path.stat().st_size).open("r+b") as file:
+    newest = Checkpoints(tmp_path / "torn" / "checkpoints").newest()
+    assert newest
+    with max(newest.folder.rglob("*.pt"), key=lambda path: path.stat().st_size).open("r+b") as file:
         file.truncate(100)
     train("torn", quiet)
     train("whole", quiet)
-    assert f"{newest} is damaged" in capsys.readouterr().out
+    assert f"{newest.folder} is damaged" in capsys.readouterr().out
     assert losses(tmp_path / "torn") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)
 
 
@@ -148,3 +151,10 @@ def test_examples_are_read_from_json_lines_and_parquet(tmp_path):
         read_examples(tmp_path / "rows.jsonl")
     with pytest.raises(TrainingError, match="no file of examples"):
         read_examples(tmp_path / "absent.jsonl")
+
+
+def test_the_objective_is_told_how_many_updates_were_made(tmp_path, regression, rows, dev_rows, training):
+    objective, seen = regression(), []
+    objective.register_forward_pre_hook(lambda module, _: seen.append(module.step))
+    run(objective, rows, dev_rows, training, seed=1, folder=tmp_path, show=quiet)
+    assert sorted(set(seen)) == list(range(12))
