@@ -19,7 +19,7 @@ PINS := pyproject.toml constraints.txt
 comma := ,
 
 # uv is many times faster than pip, but does not read pip's own settings, so the one that names wheel folders is passed on.
-install = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e "$(1)" \
+install = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e "$(1)" \
 	|| { echo "uv did not manage; trying pip, which takes some minutes" >&2; $(BIN)/python -m pip install -c constraints.txt -e "$(1)"; }
 
 .PHONY: help train test clean

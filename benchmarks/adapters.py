@@ -41,12 +41,13 @@ def main() -> None:
 
     loaded = load_model(ModelSection(name=options.model))
     model: Any = loaded.model
-    plain, torch_model = copy.deepcopy(model), model
-    make_adaptable(torch_model)
+    plain = copy.deepcopy(model)
+    make_adaptable(model)
     section = HypernetworkSection()
     network = build_hypernetwork(section, layer_shapes(model, section.modules), model.config.hidden_size).to(loaded.device)
-    for projection in network.to_b.values():
-        torch.nn.init.normal_(projection.weight, std=1e-3)
+    for name, weight in network.named_parameters():
+        if name.startswith("to_b."):
+            torch.nn.init.normal_(weight, std=1e-3)
     network.eval().requires_grad_(False)
     draw = torch.Generator().manual_seed(29)
 

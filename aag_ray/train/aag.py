@@ -122,7 +122,7 @@ def connected() -> Iterator[None]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong in a stage is said by the stage
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **options)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
     try:

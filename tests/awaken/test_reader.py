@@ -257,7 +257,7 @@ def test_facts_of_unseen_documents_are_answered_from_the_parameters_alone():
     triples = [(c, a, f) for c in ATTRIBUTES["colour"] for a in ATTRIBUTES["animal"] for f in ATTRIBUTES["food"]]
     draw.shuffle(triples)
     seen, unseen = triples[:160], triples[160:]
-    section = HypernetworkSection(rank=8, width=64)
+    section = HypernetworkSection(modules=("up_proj", "down_proj"), rank=8, width=64)
     network = build_hypernetwork(section, layer_shapes(loaded.model, section.modules), 64)
     objective = ReaderObjective(loaded, None, network, ALONE)
 
@@ -279,7 +279,7 @@ def test_facts_of_unseen_documents_are_answered_from_the_parameters_alone():
         return sum(one.text == e["target"] for one, e in zip(written, asked, strict=True)) / len(asked)
 
     other_documents = [(row + 3 * 7) % len(asked) for row in range(len(asked))]  # seven documents on, same attribute
-    assert accuracy(adapter) >= 0.6  # chance is one of six values
+    assert accuracy(adapter) >= 0.8  # chance is one of six values
     assert accuracy(adapter.select(other_documents)) <= 0.3
     assert accuracy(adapter.mean(most=32)) <= 0.3
     assert accuracy(None) <= 0.1
