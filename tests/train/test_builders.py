@@ -1,0 +1,58 @@
+"""What workers build: objectives from a model folder and a few settings, the same on every worker."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from aag_ray.awaken.hypernetwork import PaperHypernetwork
+from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
+from aag_ray.train.builders import build_reader, build_sft
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(tiny_model_folder: Path) -> ModelSection:
+    return ModelSection(name=str(tiny_model_folder), dtype="float32")
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    rows = [
+        {"id": str(n), "prompt": f"Question: {n}?\nAnswer:", "target": " x\n", "condition": f"Document: number {n} is {n * n}."}
+        for n in range(24)
+    ]
+    path = tmp_path / "examples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_lora_trains_nothing_of_the_base(model: ModelSection):
+    objective = build_sft(model, LoraSection(rank=2), 0, CPU)
+    trained = {name for name, parameter in objective.named_parameters() if parameter.requires_grad}
+    assert trained
+    assert all(name.startswith("lora.") for name in trained)
+
+
+def test_without_a_lora_the_whole_model_is_trained(model: ModelSection):
+    objective = build_sft(model, None, 0, CPU)
+    assert all(parameter.requires_grad for parameter in objective.parameters())
+    assert sum(parameter.numel() for parameter in objective.parameters()) > 50_000
+
+
+def test_two_workers_build_the_same(model: ModelSection, examples: Path):
+    section = ReaderSection(hypernetwork=HypernetworkSection(rank=2, width=16))
+    one, other = (build_reader(model, section, None, examples, 3, CPU).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_paper_variant_is_whitened_on_the_training_conditions(model: ModelSection, examples: Path):
+    section = ReaderSection(
+        hypernetwork=HypernetworkSection(variant="paper", rank=2, feature_size=8, modules=("q_proj", "v_proj"))
+    )
+    network = build_reader(model, section, None, examples, 3, CPU).hypernetwork
+    assert isinstance(network, PaperHypernetwork)
+    assert network.whitening.abs().sum() > 0
+    assert network.mean.abs().sum() > 0
