@@ -120,7 +120,7 @@ def test_the_report_counts_tokens_outcomes_and_surviving_answers():
 def test_a_request_takes_the_first_passages_that_have_text():
     contexts = (Passage("1", "A", "one"), Passage("2", "B", " "), Passage("3", "C", "three"), Passage("4", "D", "four"))
     asked = CompressionRequest.of(Question("q", "?", ("x",), contexts), passages=3, target_tokens=64)
-    assert asked.passages == ("title: A context: one", "title: C context: three")
+    assert asked.passages == ("A: one", "C: three")
 
 
 def test_llmlingua2_refuses_a_language_model_by_name_and_kind(tiny_model_folder: Path):

@@ -261,7 +261,7 @@ def test_facts_of_unseen_documents_are_answered_from_the_parameters_alone():
     network = build_hypernetwork(section, layer_shapes(loaded.model, section.modules), 64)
     objective = ReaderObjective(loaded, None, network, ALONE)
 
-    steps, warm_up, rate = 400, 30, 5e-3
+    steps, warm_up, rate = 400, 50, 2e-3
     optimiser = torch.optim.AdamW(objective.parameters(), lr=rate, weight_decay=0.0)
     for step in range(steps):
         batch = [fact_example(draw.choice(seen), draw.choice(list(ATTRIBUTES)), draw) for _ in range(32)]

@@ -1,4 +1,4 @@
-"""A real local Ray for the tests of this folder, started once and shut down after the last of them."""
+"""A real local Ray for the tests of one module of this folder, shut down after the last of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """The address of a Ray of two CPUs that this process is connected to."""
     import ray
