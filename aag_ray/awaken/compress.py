@@ -36,7 +36,7 @@ class CompressionRequest:
 
     @classmethod
     def of(cls, question: Question, passages: int, target_tokens: int) -> CompressionRequest:
-        """The first `passages` contexts of a question, as `title … context …` strings (AAG, data/compress.py)."""
+        """The first `passages` contexts of a question, each with its title."""
         texts = tuple(passage_text(passage) for passage in question.contexts[:passages] if passage.text.strip())
         return cls(question.id, question.question, texts, target_tokens)
 
