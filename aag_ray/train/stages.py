@@ -211,9 +211,8 @@ def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Que
         hits = [exact_match(written.text, question.answers) for written, question in zip(answers, dev, strict=True)]
         scores[place] = 100 * sum(hits) / len(hits)
     wanted = config.reader.document_in
-    # AAG awakens through an adapter: the document as text alone is a row of its own in the table. If the text adds
-    # nothing on dev, the prompt goes without its tokens.
-    place = wanted if wanted != "best_on_dev" else ("both" if scores["both"] > scores["parameters"] else "parameters")
+    # AAG awakens through an adapter: the document as text alone is a row of its own in the table.
+    place = wanted if wanted != "best_on_dev" else ("both" if scores["both"] >= scores["parameters"] else "parameters")
     model.with_document_in(place).save_pretrained(folder / "model")
     print(f"  document in text / parameters / both, EM on dev: {scores}; AAG uses {place}", flush=True)
     return {"document_in": place, "dev_em": scores}
