@@ -183,7 +183,14 @@ def test_a_signal_ends_a_job_with_a_line(number: signal.Signals, tmp_path: Path)
         sys.exit(run_job("wait", JobConfig, wait))
         """)
     )
-    job = subprocess.Popen([sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    job = subprocess.Popen(
+        [sys.executable, script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job inherits it ignored
+    )
     assert job.stderr is not None
     while job.stderr.readline() != "waiting\n":
         assert job.poll() is None
