@@ -1,44 +1,17 @@
-"""Every section a job can be told, with its defaults. Nothing impossible can be built.
-
-How a file and `key=value` become one of these stands in `aag_ray.settings`.
-"""
+"""Everything `jobs/train_aag.py` can be told."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
+from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, Share, TrainingSection
 from aag_ray.settings import Section
 
-Positive = Annotated[int, Field(gt=0)]
-Natural = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-DType = Literal["auto", "bfloat16", "float32"]
 Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 DocumentIn = Literal["text", "parameters", "both"]
-
-
-class RunSection(Section):
-    """Where results go: `root`/`name`. `fresh` throws away what an earlier run left there."""
-
-    root: Path = Path("runs")
-    name: str = Field(default="embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    fresh: bool = False
-
-
-class JobConfig(Section):
-    """What every job can be told."""
-
-    run: RunSection = RunSection()
-
-
-class ModelSection(Section):
-    """A model by local folder, hub id or packaged name. `auto` is bfloat16 where the machine computes in it."""
-
-    name: str = "smollm2-135m-instruct"
-    dtype: DType = "auto"
 
 
 class WorldSection(Section):
@@ -77,39 +50,24 @@ class DataSection(Section):
 class CompressSection(Section):
     """Prompt compression of the first `passages` contexts to about `target_tokens` (AAG, C.6: five passages).
 
+    `unit` is what is ranked against the question, and kept or dropped as a whole, before single tokens are dropped; units
+    are kept until they hold more than `spare_tokens` beyond what is asked for (llmlingua's `context_budget`).
+    `use_answer` ranks the passages of training questions by question and answer; dev and test never see theirs.
     `train_questions` is how many training questions get a compressed document (AAG, C.6: 30,000); None is all.
     """
 
     method: Literal["longllmlingua", "llmlingua2"] = "longllmlingua"
     model: ModelSection = ModelSection()
     passages: Positive = 5
+    unit: Literal["passage", "sentence"] = "passage"
     target_tokens: Positive = 64
+    spare_tokens: Natural = 100
+    use_answer: bool = False
     train_questions: Positive | None = None
     batch_questions: Positive = 16
     actors: Positive = 1
     cpus_per_actor: float = Field(default=2.0, gt=0)
     gpus_per_actor: float = Field(default=0.0, ge=0)
-
-
-class TrainingSection(Section):
-    """One optimisation: AdamW with warm-up and linear decay. `batch` is the global batch in examples."""
-
-    steps: Natural = 200
-    batch: Positive = 16
-    accumulation: Positive = 1
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    warmup_steps: Natural = 20
-    clip: float = Field(default=1.0, gt=0)
-    checkpoint_every: Positive = 50
-    dev_every: Positive = 50
-    dev_examples: Positive = 64
-
-    @model_validator(mode="after")
-    def batch_is_divisible(self) -> TrainingSection:
-        if self.batch % self.accumulation:
-            raise ValueError(f"batch={self.batch} is not a multiple of accumulation={self.accumulation}")
-        return self
 
 
 class LoraSection(Section):
@@ -223,17 +181,6 @@ class ReaderSection(Section):
     compressed_share: Share = 0.2
     document_in: DocumentIn | Literal["best_on_dev"] = "best_on_dev"
     passages: Positive = 5
-
-
-class ClusterSection(Section):
-    """How Ray Train runs DeepSpeed: workers, devices and the ZeRO stage."""
-
-    workers: Positive = 1
-    use_gpu: bool = False
-    cpus_per_worker: Positive = 2
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    max_failures: Natural = 2
-    storage: Path | None = None
 
 
 class EvaluateSection(Section):

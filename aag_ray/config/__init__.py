@@ -1,0 +1,88 @@
+"""Every section a job can be told, with its defaults. Nothing impossible can be built.
+
+How a file and `key=value` become one of these stands in `aag_ray.settings`.
+"""
+
+from aag_ray.config.aag import (
+    STAGES,
+    CompressSection,
+    DataSection,
+    DistillSection,
+    DocumentIn,
+    EvaluateSection,
+    FilesSection,
+    GeneratorSection,
+    HypernetworkSection,
+    LoraSection,
+    MixtureSection,
+    Module,
+    PredictSection,
+    ReaderSection,
+    TeacherSection,
+    TrainAagConfig,
+    WorldSection,
+)
+from aag_ray.config.basics import (
+    ClusterSection,
+    DType,
+    JobConfig,
+    ModelSection,
+    Natural,
+    Positive,
+    RunSection,
+    Seconds,
+    Share,
+    TrainingSection,
+)
+from aag_ray.config.fetch import (
+    RAY_PORTS,
+    AllowedSite,
+    CacheSection,
+    FetchSection,
+    GuardSection,
+    LimitsSection,
+    PolitenessSection,
+    Port,
+)
+from aag_ray.config.pages import (
+    PagesSection,
+)
+
+__all__ = [
+    "RAY_PORTS",
+    "STAGES",
+    "AllowedSite",
+    "CacheSection",
+    "ClusterSection",
+    "CompressSection",
+    "DType",
+    "DataSection",
+    "DistillSection",
+    "DocumentIn",
+    "EvaluateSection",
+    "FetchSection",
+    "FilesSection",
+    "GeneratorSection",
+    "GuardSection",
+    "HypernetworkSection",
+    "JobConfig",
+    "LimitsSection",
+    "LoraSection",
+    "MixtureSection",
+    "ModelSection",
+    "Module",
+    "Natural",
+    "PagesSection",
+    "PolitenessSection",
+    "Port",
+    "Positive",
+    "PredictSection",
+    "ReaderSection",
+    "RunSection",
+    "Seconds",
+    "Share",
+    "TeacherSection",
+    "TrainAagConfig",
+    "TrainingSection",
+    "WorldSection",
+]

@@ -1,0 +1,69 @@
+"""What sections of every job share: kinds of numbers, the run, a model, one optimisation and the cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from aag_ray.settings import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0)]
+DType = Literal["auto", "bfloat16", "float32"]
+
+
+class RunSection(Section):
+    """Where results go: `root`/`name`. `fresh` throws away what an earlier run left there."""
+
+    root: Path = Path("runs")
+    name: str = Field(default="embedded", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    fresh: bool = False
+
+
+class JobConfig(Section):
+    """What every job can be told."""
+
+    run: RunSection = RunSection()
+
+
+class ModelSection(Section):
+    """A model by local folder, hub id or packaged name. `auto` is bfloat16 where the machine computes in it."""
+
+    name: str = "smollm2-135m-instruct"
+    dtype: DType = "auto"
+
+
+class ClusterSection(Section):
+    """How Ray Train runs DeepSpeed: workers, devices and the ZeRO stage."""
+
+    workers: Positive = 1
+    use_gpu: bool = False
+    cpus_per_worker: Positive = 2
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    max_failures: Natural = 2
+    storage: Path | None = None
+
+
+class TrainingSection(Section):
+    """One optimisation: AdamW with warm-up and linear decay. `batch` is the global batch in examples."""
+
+    steps: Natural = 200
+    batch: Positive = 16
+    accumulation: Positive = 1
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: Natural = 20
+    clip: float = Field(default=1.0, gt=0)
+    checkpoint_every: Positive = 50
+    dev_every: Positive = 50
+    dev_examples: Positive = 64
+
+    @model_validator(mode="after")
+    def batch_is_divisible(self) -> TrainingSection:
+        if self.batch % self.accumulation:
+            raise ValueError(f"batch={self.batch} is not a multiple of accumulation={self.accumulation}")
+        return self

@@ -1,0 +1,213 @@
+"""A Lexbor tree read once, from top to bottom without recursion, into drafts of blocks."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from aag_ray.pages.boilerplate import Draft, Region, region_of
+from aag_ray.pages.characters import folded, folded_lines, words
+from aag_ray.pages.limits import TooMuch
+from aag_ray.pages.page import BlockKind, PageOutcome, Piece
+from aag_ray.pages.tables import Table
+
+_DROPPED = words(
+    """
+    script style template svg iframe object embed applet canvas audio video select button input textarea
+    datalist option nav menu map head link meta base frameset noframes noembed math -comment -doctype dialog
+    progress meter rp rt
+    """
+)
+_BLOCKS = words(
+    """
+    address article aside blockquote body center dd details dir div dl dt fieldset figcaption figure footer form h1
+    h2 h3 h4 h5 h6 header hgroup hr html legend li listing main ol p plaintext pre search section summary table
+    caption tbody td tfoot th thead tr ul xmp optgroup
+    """
+)
+_KINDS = {
+    **{f"h{level}": BlockKind.HEADING for level in range(1, 7)},
+    **dict.fromkeys(("li", "dt", "dd"), BlockKind.LIST_ITEM),
+    **dict.fromkeys(("pre", "listing", "xmp", "plaintext"), BlockKind.CODE),
+    **dict.fromkeys(("figcaption", "caption"), BlockKind.CAPTION),
+    "p": BlockKind.PARAGRAPH,
+}
+_HIDING_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d])|opacity\s*:\s*0(?:\.0+)?\s*(?:;|$|!)"
+    r"|(?:^|[;\s])(?:width|height)\s*:\s*[01](?:px)?\s*(?:;|$|!)",
+    re.IGNORECASE,
+)
+# A table with these inside lays out a page and holds no data.
+_LAYOUT = "h1, h2, h3, p + p, form, br + br"
+_MAX_NESTED_LOOKS = 8
+_BREAK = "\0"
+
+
+def is_hidden(tag: str, attributes: dict[str, str | None]) -> bool:
+    """Whether an element is out of a reader's sight by its own attributes. The page as a whole is never hidden."""
+    if tag in ("html", "body"):
+        return False
+    if "hidden" in attributes and attributes["hidden"] != "until-found":
+        return True
+    if (attributes.get("aria-hidden") or "").lower() == "true":
+        return True
+    style = attributes.get("style")
+    return bool(style and _HIDING_STYLE.search(style))
+
+
+class TreeReader:
+    """Reads one tree. `drafts` are its blocks in document order, `regions` the marked elements as (parent, mark)."""
+
+    def __init__(self, max_nodes: int, max_depth: int, *, without_scripts: bool = False) -> None:
+        """`without_scripts` also reads what a page shows only where scripts do not run."""
+        self._dropped = _DROPPED if without_scripts else _DROPPED | {"noscript"}
+        self.max_nodes = max_nodes
+        self.max_depth = max_depth
+        self.drafts: list[Draft] = []
+        self.regions: list[tuple[int, Region]] = [(0, Region.PLAIN)]
+        self._parts: list[str] = []
+        self._links = 0
+        self._row_links = 0
+        self._kind, self._level, self._region = BlockKind.PARAGRAPH, 0, 0
+        self._in_link = self._in_cell = self._in_code = False
+        self._lists = self._layouts = 0
+        self._table: Table | None = None
+
+    def read(self, node: Any) -> None:
+        """Walk the subtree of `node`. Raises TooMuch beyond `max_nodes` nodes or `max_depth` levels."""
+        frames: list[tuple[Any, ...]] = []
+        parts, dropped = self._parts, self._dropped
+        nodes = 0
+        while True:
+            nodes += 1
+            tag = node.tag
+            if tag == "-text":
+                text = node.text_content
+                if text and (parts or self._in_code or not text.isspace()):
+                    parts.append(text)
+                    if self._in_link:
+                        self._links += len(text.strip())
+            elif tag not in dropped:
+                attributes = node.attributes
+                if not attributes or not is_hidden(tag, attributes):
+                    frame = (tag, self._kind, self._level, self._region, self._in_link, self._lists, attributes)
+                    self._enter(tag, attributes, node)
+                    child = node.first_child
+                    if child is not None:
+                        frames.append(frame)
+                        if len(frames) > self.max_depth:
+                            raise TooMuch(PageOutcome.TOO_DEEP, f"more than {self.max_depth} elements inside one another")
+                        node = child
+                        continue
+                    self._leave(frame)
+            if nodes > self.max_nodes:
+                raise TooMuch(PageOutcome.TOO_MANY_NODES, f"more than {self.max_nodes} nodes")
+            following = node.next
+            while frames and following is None:
+                node = node.parent
+                self._leave(frames.pop())
+                following = node.next
+            if not frames:
+                return self._flush()
+            node = following
+
+    def _enter(self, tag: str, attributes: dict[str, str | None], node: Any) -> None:
+        if tag in _BLOCKS:
+            self._boundary()
+            kind = _KINDS.get(tag)
+            if kind is not None and not (tag == "p" and self._kind in (BlockKind.LIST_ITEM, BlockKind.CAPTION)):
+                self._kind = kind
+                self._level = int(tag[1]) if kind is BlockKind.HEADING else self._lists if kind is BlockKind.LIST_ITEM else 0
+                self._in_code = self._in_code or kind is BlockKind.CODE
+            if tag == "ul" or tag == "ol":
+                self._lists += 1
+            elif tag == "table" and self._table is None:
+                if self._layouts < _MAX_NESTED_LOOKS and _holds_data(node, attributes):
+                    self._table = Table()
+                else:
+                    self._layouts += 1
+            elif self._table is not None and (tag == "td" or tag == "th"):
+                self._in_cell = True
+        elif tag == "a":
+            self._in_link = True
+        elif tag == "br":
+            self._parts.append(" " if self._in_cell else "\n" if self._in_code else _BREAK)
+        if attributes and (mark := region_of(tag, attributes)):
+            self._open_region(mark)
+        elif not attributes and tag in ("aside", "footer", "header", "form", "main", "article"):
+            self._open_region(region_of(tag, attributes))
+
+    def _leave(self, frame: tuple[Any, ...]) -> None:
+        tag = frame[0]
+        if tag in _BLOCKS:
+            if self._in_cell and (tag == "td" or tag == "th"):
+                self._end_cell(tag, frame[6])
+            else:
+                self._boundary()
+                if self._table is not None and (tag == "tr" or tag == "table"):
+                    self._end_row(whole_table=tag == "table")
+                elif tag == "table":
+                    self._layouts -= 1
+            if self._in_code and _KINDS.get(tag) is BlockKind.CODE:
+                self._in_code = False
+                self._flush()
+        _, self._kind, self._level, self._region, self._in_link, self._lists, _ = frame
+
+    def _open_region(self, mark: Region) -> None:
+        self.regions.append((self._region, mark))
+        self._region = len(self.regions) - 1
+
+    def _boundary(self) -> None:
+        if self._in_cell:
+            self._parts.append(" ")
+        elif self._in_code:
+            if self._parts and not self._parts[-1].endswith("\n"):
+                self._parts.append("\n")
+        elif self._parts:
+            self._flush()
+
+    def _flush(self) -> None:
+        joined = "".join(self._parts)
+        self._parts.clear()
+        links, self._links = self._links, 0
+        if not joined or joined.isspace():
+            return
+        if self._kind is BlockKind.CODE:
+            texts = [folded_lines(joined)]
+        elif _BREAK in joined:
+            texts = _paragraphs(joined)
+        else:
+            texts = [folded(joined)]
+        share = links / max(1, len(joined))
+        for text in texts:
+            if text:
+                own = links if len(texts) == 1 else int(share * len(text))
+                self.drafts.append(Draft(Piece(self._kind, text, self._level), own, self._region))
+
+    def _end_cell(self, tag: str, attributes: dict[str, str | None]) -> None:
+        text = folded("".join(self._parts))
+        self._parts.clear()
+        self._row_links, self._links, self._in_cell = self._row_links + self._links, 0, False
+        if self._table is not None:
+            self._table.add_cell(text, header=tag == "th", columns=attributes.get("colspan"), rows=attributes.get("rowspan"))
+
+    def _end_row(self, *, whole_table: bool) -> None:
+        assert self._table is not None
+        text = self._table.end() if whole_table else self._table.end_row()
+        links, self._row_links = self._row_links, 0
+        if text:
+            self.drafts.append(Draft(Piece(BlockKind.TABLE_ROW, text), links, self._region))
+        if whole_table:
+            self._table = None
+
+
+def _holds_data(table: Any, attributes: dict[str, str | None]) -> bool:
+    if attributes.get("role") in ("presentation", "none") or table.css_first(_LAYOUT) is not None:
+        return False
+    return all(found == table for found in table.css("table"))
+
+
+def _paragraphs(joined: str) -> list[str]:
+    """One line break is a new line of the same paragraph, an empty line is a new paragraph."""
+    lines = [folded(line) for line in joined.split(_BREAK)]
+    return [paragraph.strip("\n") for paragraph in re.split(r"\n{2,}", "\n".join(lines))]

@@ -1,0 +1,1 @@
+"""Searching the web: several engines behind one interface, each failure a value."""
