@@ -26,9 +26,14 @@ def reader_prompt(question: str, *, document: str | None = None, passages: Seque
     """Question with an optional document and any number of passages in front."""
     lines = [f"[{number}] {passage.title}: {passage.text}" for number, passage in enumerate(passages, start=1)]
     if document is not None:
-        lines.append(f"Document: {document}")
+        lines.append(document_line(document))
     lines.append(f"Question: {question}\nAnswer:")
     return "\n".join(lines)
+
+
+def document_line(document: str) -> str:
+    """A document in one line, so that compressed text of several passages looks like what the generator writes."""
+    return f"Document: {' '.join(document.split())}"
 
 
 def answer_text(answer: str) -> str:
@@ -36,15 +41,20 @@ def answer_text(answer: str) -> str:
     return f" {answer}{ANSWER_END}"
 
 
+def answered(question: str, answer: str) -> str:
+    """A question with its answer, as a reader's prompt and its continuation put them."""
+    return f"Question: {question}\nAnswer: {answer}"
+
+
 def few_shot_prompt(question: str, examples: Sequence[tuple[str, str]]) -> str:
-    shots = "".join(f"Question: {asked}\nAnswer: {answer}\n\n" for asked, answer in examples)
+    shots = "".join(f"{answered(asked, answer)}\n\n" for asked, answer in examples)
     return f"{shots}{reader_prompt(question)}"
 
 
 def zero_shot_prompt(tokenizer: Any, question: str, document: str | None = None) -> str:
     """For a model that has seen no example: in its chat template where the tokenizer has one, else as plain text."""
-    document_line = f"Document: {document}\n" if document is not None else ""
-    content = f"Answer with a word or a short phrase only.\n{document_line}Question: {question}"
+    shown = f"{document_line(document)}\n" if document is not None else ""
+    content = f"Answer with a word or a short phrase only.\n{shown}Question: {question}"
     if not tokenizer.chat_template:
         return f"{content}\nAnswer:"
     messages = [{"role": "user", "content": content}]
@@ -62,7 +72,7 @@ def document_text(document: str) -> str:
 
 def condition_prompt(question: str | None, document: str | None) -> str:
     """What an adapter is made from. A document alone is what `internalize` reads."""
-    lines = [f"Document: {document}"] if document is not None else []
+    lines = [document_line(document)] if document is not None else []
     if question is not None:
         lines.append(f"Question: {question}")
     return "\n".join(lines)

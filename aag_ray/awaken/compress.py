@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from aag_ray import prompts
 from aag_ray.awaken.batched_llmlingua import ITERATIVE_SIZE, REFERENCE_PARAMETERS, BatchedLlmlingua
 from aag_ray.awaken.lockstep import Lockstep
 from aag_ray.awaken.token_losses import Scoring, TokenScorer
 from aag_ray.config import CompressSection
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.pages.spans import sentences
 from aag_ray.prompts import passage_text
-from aag_ray.records import Document, Outcome, Question
+from aag_ray.records import Document, Outcome, Passage, Question
 
 MAX_QUESTION_TOKENS = 512
 
@@ -35,10 +38,30 @@ class CompressionRequest:
     target_tokens: int
 
     @classmethod
-    def of(cls, question: Question, passages: int, target_tokens: int) -> CompressionRequest:
-        """The first `passages` contexts of a question, each with its title."""
-        texts = tuple(passage_text(passage) for passage in question.contexts[:passages] if passage.text.strip())
-        return cls(question.id, question.question, texts, target_tokens)
+    def of(
+        cls,
+        question: Question,
+        passages: int,
+        target_tokens: int,
+        unit: Literal["passage", "sentence"] = "passage",
+        *,
+        use_answer: bool = False,
+    ) -> CompressionRequest:
+        """The first `passages` contexts of a question, whole or sentence by sentence, each with its title.
+
+        `use_answer` lets the training answer help to choose among them: not for questions that anything is measured on.
+        """
+        told = [passage for passage in question.contexts[:passages] if passage.text.strip()]
+        texts = [passage_text(passage) for passage in told] if unit == "passage" else [*chain(*map(_told_sentences, told))]
+        asked = prompts.answered(question.question, question.training_answer) if use_answer else question.question
+        return cls(question.id, asked, tuple(dict.fromkeys(texts)), target_tokens)
+
+
+def _told_sentences(passage: Passage) -> Iterator[str]:
+    """A passage's sentences; those that do not name what they are about get the title in front."""
+    for start, end in sentences(passage.text):
+        sentence = passage.text[start:end]
+        yield sentence if passage.title in sentence else passage_text(replace(passage, text=sentence))
 
 
 class Compressor(ABC):
@@ -88,7 +111,13 @@ class PromptCompressor(Compressor):
     once with each passage, so it may have `max_question_tokens` at most, and must leave the model two iterations' room.
     """
 
-    def __init__(self, model: LoadedModel, max_question_tokens: int = MAX_QUESTION_TOKENS) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        max_question_tokens: int = MAX_QUESTION_TOKENS,
+        spare_tokens: int = 100,
+    ) -> None:
+        self._parameters: dict[str, Any] = REFERENCE_PARAMETERS | {"context_budget": f"+{spare_tokens}"}
         self._scorer = TokenScorer(model)
         self._model = model
         positions: int = model.model.config.max_position_embeddings
@@ -118,7 +147,7 @@ class PromptCompressor(Compressor):
             target_token=target_tokens,
             concate_question=False,
             iterative_size=ITERATIVE_SIZE,
-            **REFERENCE_PARAMETERS,
+            **self._parameters,
         )
         return result["compressed_prompt"]
 
@@ -129,7 +158,7 @@ def load_compressor(section: CompressSection) -> Compressor:
         from aag_ray.awaken.llmlingua2 import TokenClassifierCompressor
 
         return TokenClassifierCompressor.load(section.model)
-    return PromptCompressor(load_model(section.model))
+    return PromptCompressor(load_model(section.model), spare_tokens=section.spare_tokens)
 
 
 def compression_report(

@@ -67,7 +67,7 @@ def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
     chosen, _ = generator_split(config, questions_of(run, "train"))
     questions = [*chosen, *questions_of(run, "dev"), *questions_of(run, "test")]
-    documents = compress_questions(questions, config.compress, folder)
+    documents = compress_questions(questions, config.compress, folder, [question.id for question in chosen])
     section = config.compress
     return compression_report(questions, documents, passages=section.passages, target_tokens=section.target_tokens)
 

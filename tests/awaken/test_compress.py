@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,13 +27,13 @@ def request(seed: int, passages: int = 5, words: int = 9, target: int = 64) -> C
     return CompressionRequest(f"q{seed}", f"What is the {draw.choice(WORDS)} of {draw.choice(WORDS)}?", texts, target)
 
 
-def llmlingua_itself(model: LoadedModel, asked: CompressionRequest) -> str:
+def llmlingua_itself(model: LoadedModel, asked: CompressionRequest, **options: Any) -> str:
     result = OfflineLlmlingua(model).compress_prompt(
         list(asked.passages),
         instruction=COMPRESSION_INSTRUCTION,
         question=asked.question,
         target_token=asked.target_tokens,
-        **REFERENCE_PARAMETERS,
+        **REFERENCE_PARAMETERS | options,
     )
     text = result["compressed_prompt"]
     assert text.startswith(f"{COMPRESSION_INSTRUCTION}\n\n")
@@ -121,6 +122,28 @@ def test_a_request_takes_the_first_passages_that_have_text():
     contexts = (Passage("1", "A", "one"), Passage("2", "B", " "), Passage("3", "C", "three"), Passage("4", "D", "four"))
     asked = CompressionRequest.of(Question("q", "?", ("x",), contexts), passages=3, target_tokens=64)
     assert asked.passages == ("A: one", "C: three")
+
+
+def test_a_request_by_sentence_names_what_every_sentence_is_about():
+    contexts = (
+        Passage("1", "Peru", "Lima is the capital of Peru. Its code is +51. It borders Chile."),
+        Passage("2", "Peru", "Its code is +51."),
+    )
+    asked = CompressionRequest.of(Question("q", "?", ("x",), contexts), 2, 64, "sentence")
+    assert asked.passages == ("Lima is the capital of Peru.", "Peru: Its code is +51.", "Peru: It borders Chile.")
+
+
+def test_only_a_request_that_may_use_the_answer_holds_it():
+    question = Question("q", "Capital of Peru?", ("Lima", "Lima city"), (Passage("1", "Peru", "Lima."),))
+    assert "Lima" not in CompressionRequest.of(question, 1, 64).question
+    assert CompressionRequest.of(question, 1, 64, use_answer=True).question == "Question: Capital of Peru?\nAnswer: Lima"
+
+
+def test_spare_tokens_are_llmlinguas_context_budget(tiny: LoadedModel):
+    requests = [request(seed, passages=12, words=12, target=24) for seed in range(4)]
+    texts = [document.text for document in PromptCompressor(tiny, spare_tokens=0).compress(requests)]
+    assert texts == [llmlingua_itself(tiny, asked, context_budget="+0") for asked in requests]
+    assert texts != [document.text for document in PromptCompressor(tiny).compress(requests)]
 
 
 def test_llmlingua2_refuses_a_language_model_by_name_and_kind(tiny_model_folder: Path):
