@@ -110,7 +110,12 @@ class LatentHypernetwork(Hypernetwork):
         """Factors for every example; A and B of layer l come from the l-th slice of the latents."""
         if condition.states is None or condition.mask is None:
             raise ValueError("this hypernetwork needs the condition's states and mask")
-        z = self.latents(condition.states, condition.mask)
+        # Weights stay in float32; products take the base model's type, which is several times faster where it is bfloat16.
+        states = condition.states
+        with torch.autocast(states.device.type, states.dtype, enabled=states.dtype is torch.bfloat16):
+            return self._factors(self.latents(states, condition.mask))
+
+    def _factors(self, z: Tensor) -> Adapter:
         factors: dict[str, tuple[Tensor, Tensor]] = {}
         for kind, names in self.kinds.items():
             a = self.to_a[kind](z).transpose(-1, -2) * self.shapes[names[0]][0] ** -0.5

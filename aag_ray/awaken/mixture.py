@@ -92,6 +92,44 @@ def reader_examples(
     return examples
 
 
+def reading_examples(questions: Sequence[Question], count: int, passages: int, seed: int) -> list[dict[str, Any]]:
+    """`count` examples of a question answered from a retrieved passage that is given in the parameters alone.
+
+    Where question and passage name an entity, another of its kind takes its name in both: what the passage then says
+    is in nobody's memory, so that only reading it answers (entity substitution, Longpre et al. 2021, arXiv 2109.05052).
+    Empty if no passage among the first `passages` is known to hold an answer.
+    """
+    rng = random.Random(f"{seed}-reading")
+    names: dict[str, list[str]] = {}
+    for question in questions:
+        names.setdefault(question.kind or "", []).append(question.entity or "")
+    told = [
+        (question, holding)
+        for question in questions
+        if (holding := [passage for passage in question.contexts[:passages] if passage.has_answer])
+    ]
+    examples: list[dict[str, Any]] = []
+    while told and len(examples) < count:
+        rng.shuffle(told)
+        for question, holding in told[: count - len(examples)]:
+            text, asked = prompts.passage_text(rng.choice(holding)), question.question
+            entity, other = question.entity, rng.choice(names[question.kind or ""])
+            named = entity and other and entity in asked and entity in text
+            if named and other not in text and entity not in question.training_answer:
+                text, asked = text.replace(entity, other), asked.replace(entity, other)
+            condition = prompts.condition_prompt(asked if rng.random() < 0.5 else None, text)
+            examples.append(
+                {
+                    "id": f"{question.id}#{len(examples)}",
+                    "mode": "reading",
+                    "prompt": prompts.reader_prompt(asked),
+                    "target": prompts.answer_text(question.training_answer),
+                    CONDITION: condition,
+                }
+            )
+    return examples
+
+
 def answer_examples(questions: Sequence[Question], passages: int = 0, seed: int = 0) -> list[dict[str, Any]]:
     """Question -> answer without a document: closed book, or with 1 to `passages` retrieved passages (the teacher)."""
     rng = random.Random(f"{seed}-answers")

@@ -168,6 +168,7 @@ class MixtureSection(Section):
 class ReaderSection(Section):
     """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size.
 
+    Before it awakens, the hypernetwork alone learns for `reading.steps` to read retrieved passages (0: not at all).
     `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had.
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
     """
@@ -176,6 +177,7 @@ class ReaderSection(Section):
     hypernetwork: HypernetworkSection = HypernetworkSection()
     distill: DistillSection = DistillSection()
     mixture: MixtureSection = MixtureSection()
+    reading: TrainingSection = TrainingSection(steps=0)
     training: TrainingSection = TrainingSection()
     static_training: TrainingSection = TrainingSection()
     compressed_share: Share = 0.2

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
 from aag_ray.awaken.mixture import CONDITION
 from aag_ray.awaken.objective import Example
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
 from aag_ray.awaken.sft import SftObjective, load_lora, new_lora
-from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
+from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.train.loop import read_examples
 
@@ -34,12 +35,13 @@ def build_reader(
     seed: int,
     device: torch.device,
     shard: bool = False,
+    start: Path | None = None,
 ) -> ReaderObjective:
-    """The reader's LoRA and hypernetwork over a base model. `examples` is what the paper's whitening is fitted on."""
+    """The reader's LoRA and hypernetwork over a base model, the latter new or as `build_reading` left it in `start`."""
     loaded = load_model(model, str(device))
-    network = new_hypernetwork(loaded, section.hypernetwork, seed)
-    if isinstance(network, PaperHypernetwork):
-        fit_whitening(loaded, network, read_examples(examples))
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
+    if start is not None:
+        network.load_state_dict(load_file(start / "model.safetensors"))
     return ReaderObjective(
         loaded,
         new_lora(loaded, section.lora, seed + 1),
@@ -48,6 +50,23 @@ def build_reader(
         load_lora(teacher) if teacher is not None else None,
         shard_base=shard,
     )
+
+
+def build_reading(
+    model: ModelSection, section: ReaderSection, examples: Path, seed: int, device: torch.device, shard: bool = False
+) -> ReaderObjective:
+    """The hypernetwork alone over a base model: nothing else can learn the answers."""
+    loaded = load_model(model, str(device))
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
+    return ReaderObjective(loaded, None, network, DistillSection(kd=False), shard_base=shard)
+
+
+def started_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, examples: Path, seed: int) -> Hypernetwork:
+    """A new hypernetwork; the paper's variant has its whitening fitted on the conditions of `examples`."""
+    network = new_hypernetwork(loaded, section, seed)
+    if isinstance(network, PaperHypernetwork):
+        fit_whitening(loaded, network, read_examples(examples))
+    return network
 
 
 def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:

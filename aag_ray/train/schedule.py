@@ -20,9 +20,15 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
         return tokens * (section.steps * section.batch * TRAINED + scores)
 
     reader, teacher = config.reader, config.teacher
+    read = reader.reading.steps * reader.reading.batch * (QUESTION * TRAINED + PASSAGE)
     mixed = QUESTION + 0.5 * document + 0.15 * reader.passages * PASSAGE
     taught = reader.training.steps * reader.training.batch * reader.distill.share * teacher.passages * PASSAGE
-    static = (reader.training.steps + config.generator.training.steps) * reader.training.batch * QUESTION * TRAINED
+    static = (
+        (reader.reading.steps + reader.training.steps + config.generator.training.steps)
+        * reader.training.batch
+        * QUESTION
+        * TRAINED
+    )
     systems = 10 * QUESTION + 8 * document + sum(config.evaluate.passages) * PASSAGE
     return {
         "data": 2000.0,
@@ -30,6 +36,7 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
         "generator": trained(config.generator.training, QUESTION + document),
         "predict": predicted * document * WRITTEN,
         "hypernetwork": trained(teacher.training, QUESTION + teacher.passages / 2 * PASSAGE)
+        + read
         + trained(reader.training, mixed)
         + taught
         + static,

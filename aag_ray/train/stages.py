@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import Run, read_table, write_atomically, write_table
-from aag_ray.awaken.mixture import answer_examples, generator_examples, reader_examples, split_by_entity
+from aag_ray.awaken.mixture import (
+    answer_examples,
+    generator_examples,
+    reader_examples,
+    reading_examples,
+    split_by_entity,
+)
 from aag_ray.config import TrainAagConfig
 from aag_ray.qa_files import QaFileError, read_passages, read_questions
 from aag_ray.records import SPLITS, Document, Question
@@ -121,10 +127,10 @@ def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
 
 def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
-    """The teacher, then the reader with its hypernetwork, then the static baseline of equal size and budget."""
+    """The teacher, the hypernetwork's reading, the reader with it, and the static baseline of equal size and budget."""
     from aag_ray.awaken.sft import static_lora_rank
     from aag_ray.llm.load import load_model
-    from aag_ray.train.builders import build_reader, build_sft
+    from aag_ray.train.builders import build_reader, build_reading, build_sft
     from aag_ray.train.launch import TrainingJob, train
 
     questions, dev = questions_of(run, "train"), questions_of(run, "dev")
@@ -143,6 +149,18 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         metrics["teacher"] = train(job)
         teacher = folder / "teacher" / "best"
 
+    start: Path | None = None
+    if section.reading.steps:
+        count = section.reading.steps * section.reading.batch
+        made = (
+            reading_examples(part, most, section.passages, config.seed) for part, most in ((questions, count), (dev, len(dev)))
+        )
+        files = _write_examples(folder, "reading", *made)
+        arguments = {"model": config.model, "section": section, "examples": files[0]} | shared
+        job = TrainingJob(build_reading, arguments, *files, section.reading, config.cluster, config.seed, folder / "reading")
+        metrics["reading"] = train(job)
+        start = folder / "reading" / "best" / "hypernetwork"
+
     documents = _documents_to_learn_from(config, run, questions)
     count = section.training.steps * section.training.batch
     files = _write_examples(
@@ -151,15 +169,15 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         reader_examples(questions, documents, section.mixture, section.distill, count, section.passages, config.seed),
         reader_examples(dev, documents, section.mixture, section.distill, section.training.dev_examples, section.passages, 0),
     )
-    arguments = {"model": config.model, "section": section, "teacher": teacher, "examples": files[0]} | shared
+    arguments = {"model": config.model, "section": section, "teacher": teacher, "examples": files[0], "start": start} | shared
     job = TrainingJob(build_reader, arguments, *files, section.training, config.cluster, config.seed, folder / "reader")
     metrics["reader"] = train(job)
 
     trained = metrics["reader"]["trained_parameters"] + run_metrics(run, "generator").get("trained_parameters", 0)
     rank = static_lora_rank(load_model(config.model, "cpu"), section.lora, trained)
     files = _write_examples(folder, "static_lora", answer_examples(questions), answer_examples(dev))
-    # The same budget as AAG: as many steps as its generator and reader had together, at the reader's batch size.
-    steps = section.training.steps + config.generator.training.steps
+    # The same budget as AAG: as many steps as its generator, reading and reader had together, at the reader's batch size.
+    steps = section.reading.steps + section.training.steps + config.generator.training.steps
     training = section.static_training.model_copy(update={"steps": steps, "batch": section.training.batch})
     arguments = {"model": config.model, "lora": section.lora, "rank": rank} | shared
     job = TrainingJob(build_sft, arguments, *files, training, config.cluster, config.seed, folder / "static_lora")

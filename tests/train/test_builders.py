@@ -8,7 +8,7 @@ import torch
 
 from aag_ray.awaken.hypernetwork import PaperHypernetwork
 from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
-from aag_ray.train.builders import build_reader, build_sft
+from aag_ray.train.builders import build_reader, build_reading, build_sft
 
 CPU = torch.device("cpu")
 
@@ -46,6 +46,23 @@ def test_two_workers_build_the_same(model: ModelSection, examples: Path):
     section = ReaderSection(hypernetwork=HypernetworkSection(rank=2, width=16))
     one, other = (build_reader(model, section, None, examples, 3, CPU).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_reading_trains_the_hypernetwork_and_nothing_else(model: ModelSection, examples: Path):
+    objective = build_reading(model, ReaderSection(hypernetwork=HypernetworkSection(rank=2, width=16)), examples, 3, CPU)
+    assert {name.split(".")[0] for name, _ in objective.named_parameters()} == {"hypernetwork"}
+
+
+def test_a_reader_starts_from_the_hypernetwork_that_learned_to_read(model: ModelSection, examples: Path, tmp_path: Path):
+    section = ReaderSection(hypernetwork=HypernetworkSection(rank=2, width=16))
+    reading = build_reading(model, section, examples, 3, CPU)
+    assert reading.hypernetwork is not None
+    torch.nn.init.normal_(next(reading.hypernetwork.parameters()))
+    reading.save_pretrained(tmp_path / "reading")
+    reader = build_reader(model, section, None, examples, 3, CPU, start=tmp_path / "reading" / "hypernetwork")
+    assert reader.hypernetwork is not None
+    started, saved = reader.hypernetwork.state_dict(), reading.hypernetwork.state_dict()
+    assert all(torch.equal(started[name], saved[name]) for name in saved)
 
 
 def test_the_paper_variant_is_whitened_on_the_training_conditions(model: ModelSection, examples: Path):
