@@ -116,8 +116,12 @@ class PromptCompressor(Compressor):
         model: LoadedModel,
         max_question_tokens: int = MAX_QUESTION_TOKENS,
         spare_tokens: int = 100,
+        drop_tokens: bool = True,
     ) -> None:
-        self._parameters: dict[str, Any] = REFERENCE_PARAMETERS | {"context_budget": f"+{spare_tokens}"}
+        self._parameters: dict[str, Any] = REFERENCE_PARAMETERS | {
+            "context_budget": f"+{spare_tokens}",
+            "use_token_level_filter": drop_tokens,
+        }
         self._scorer = TokenScorer(model)
         self._model = model
         positions: int = model.model.config.max_position_embeddings
@@ -158,7 +162,7 @@ def load_compressor(section: CompressSection) -> Compressor:
         from aag_ray.awaken.llmlingua2 import TokenClassifierCompressor
 
         return TokenClassifierCompressor.load(section.model)
-    return PromptCompressor(load_model(section.model), spare_tokens=section.spare_tokens)
+    return PromptCompressor(load_model(section.model), spare_tokens=section.spare_tokens, drop_tokens=section.drop_tokens)
 
 
 def compression_report(

@@ -51,7 +51,8 @@ class CompressSection(Section):
     """Prompt compression of the first `passages` contexts to about `target_tokens` (AAG, C.6: five passages).
 
     `unit` is what is ranked against the question, and kept or dropped as a whole, before single tokens are dropped; units
-    are kept until they hold more than `spare_tokens` beyond what is asked for (llmlingua's `context_budget`).
+    are kept until they hold more than `spare_tokens` beyond what is asked for (llmlingua's `context_budget`). Without
+    `drop_tokens` what is kept stays whole.
     `use_answer` ranks the passages of training questions by question and answer; dev and test never see theirs.
     `train_questions` is how many training questions get a compressed document (AAG, C.6: 30,000); None is all.
     """
@@ -62,6 +63,7 @@ class CompressSection(Section):
     unit: Literal["passage", "sentence"] = "passage"
     target_tokens: Positive = 64
     spare_tokens: Natural = 100
+    drop_tokens: bool = True
     use_answer: bool = False
     train_questions: Positive | None = None
     batch_questions: Positive = 16
