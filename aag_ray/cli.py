@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aag_ray import __version__
 from aag_ray.ask import add_ask
+from aag_ray.web_commands import add_web_commands
 
 if TYPE_CHECKING:
     from aag_ray.llm.resolve import AvailableModel
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="aag", description="Question answering that awakens what a language model knows.")
     parser.add_argument("--version", action="version", version=f"aag-ray {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_models, add_compress, add_ask):
+    for add in (add_models, add_compress, add_ask, add_web_commands):
         add(commands)
     arguments = parser.parse_args(argv)
     try:

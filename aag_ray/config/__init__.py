@@ -34,6 +34,13 @@ from aag_ray.config.basics import (
     Share,
     TrainingSection,
 )
+from aag_ray.config.crawl import (
+    CrawlConfig,
+    CrawlSection,
+    ScopeSection,
+    TagConfig,
+    WebRunSection,
+)
 from aag_ray.config.fetch import (
     RAY_PORTS,
     AllowedSite,
@@ -47,14 +54,24 @@ from aag_ray.config.fetch import (
 from aag_ray.config.pages import (
     PagesSection,
 )
+from aag_ray.config.search import (
+    BreakerSection,
+    ProviderSection,
+    RankSection,
+    SearchSection,
+    WeightsSection,
+)
 
 __all__ = [
     "RAY_PORTS",
     "STAGES",
     "AllowedSite",
+    "BreakerSection",
     "CacheSection",
     "ClusterSection",
     "CompressSection",
+    "CrawlConfig",
+    "CrawlSection",
     "DType",
     "DataSection",
     "DistillSection",
@@ -77,12 +94,19 @@ __all__ = [
     "Port",
     "Positive",
     "PredictSection",
+    "ProviderSection",
+    "RankSection",
     "ReaderSection",
     "RunSection",
+    "ScopeSection",
+    "SearchSection",
     "Seconds",
     "Share",
+    "TagConfig",
     "TeacherSection",
     "TrainAagConfig",
     "TrainingSection",
+    "WebRunSection",
+    "WeightsSection",
     "WorldSection",
 ]

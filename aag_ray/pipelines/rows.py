@@ -44,14 +44,16 @@ def run_rows(
     failed: Callable[[Row, str], Row],
     pool: ActorPool,
     name: str,
+    together: Callable[[Row], str] | None = None,
 ) -> list[Row]:
     """Give every row (with a unique `id`) to `worker(**arguments)` and return one row for each, in input order.
 
     The result is also `folder/<name>.parquet`. Until it is complete, finished batches are kept in `folder/parts`; a later
     call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
     which the worker raises is tried again row by row. A row that raises alone, or that ends its process `TRIES` times,
-    becomes `failed(row, detail)`, which has the worker's columns. Ray must be initialised. Raises RunError if `folder`
-    cannot be written or no worker can be built.
+    becomes `failed(row, detail)`, which has the worker's columns. Rows with an equal `together(row)` share one batch, even
+    one that is then larger than `pool.batch`. Ray must be initialised. Raises RunError if `folder` cannot be written or no
+    worker can be built.
     """
     order = [str(row["id"]) for row in rows]
     if len(set(order)) < len(order):
@@ -62,7 +64,7 @@ def run_rows(
     done = {row["id"]: row for row in [*(read_table(table) if table.exists() else []), *read_table(parts)]}
     left = [row for row in rows if row["id"] not in done]
     progress = _Progress(name, len(rows), len(rows) - len(left))
-    for batch in _work(left, worker, arguments, failed, pool, name):
+    for batch in _work(_batches(left, pool.batch, together), worker, arguments, failed, pool, name):
         write_table(parts / f"{fingerprint([row['id'] for row in batch])}.parquet", batch)
         done.update({row["id"]: row for row in batch})
         progress.advance(len(batch))
@@ -75,8 +77,23 @@ def run_rows(
     return results
 
 
+def _batches(rows: list[Row], size: int, together: Callable[[Row], str] | None) -> list[list[Row]]:
+    if together is None:
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(together(row), []).append(row)
+    batches: list[list[Row]] = []
+    for group in groups.values():
+        if batches and len(batches[-1]) + len(group) <= size:
+            batches[-1] += group
+        else:
+            batches.append(list(group))
+    return batches
+
+
 def _work(
-    rows: list[Row],
+    batches: list[list[Row]],
     worker: Callable[..., Worker],
     arguments: Mapping[str, Any],
     failed: Callable[[Row, str], Row],
@@ -84,9 +101,8 @@ def _work(
     name: str,
 ) -> Iterator[list[Row]]:
     """Batches of results, as they are finished. They come to the driver, so no folder must be shared by the nodes."""
-    if not rows:
+    if not batches:
         return
-    batches = [rows[start : start + pool.batch] for start in range(0, len(rows), pool.batch)]
     # One block per batch: a block is what Ray Data delivers, and does again if its worker is lost. Pickled, because Arrow
     # would guess a type for each field.
     items = [{"rows": pickle.dumps(batch)} for batch in batches]

@@ -6,19 +6,16 @@ data -> compress -> generator -> predict -> hypernetwork -> evaluate
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
 from aag_ray.config import STAGES, TrainAagConfig
 from aag_ray.job import JobResult
+from aag_ray.pipelines.ray_connection import connected
 from aag_ray.records import SPLITS
-from aag_ray.settings import ConfigError
 from aag_ray.train import stages
 from aag_ray.train.schedule import minutes_left, planned_work
 
@@ -107,25 +104,3 @@ def _result(run: Run, wanted: tuple[str, ...]) -> JobResult:
         metrics |= {"test": manifest.metrics} if name == "evaluate" else {name: manifest.metrics}
         artifacts |= {name: str(run.folder / name)}
     return JobResult(metrics, artifacts)
-
-
-@contextmanager
-def connected() -> Iterator[None]:
-    """Ray for this block: the cluster of the job or of RAY_ADDRESS if there is one, else a local one that ends with it."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    address = os.environ.get("RAY_ADDRESS")
-    options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what goes wrong in a stage is said by the stage
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-    except ConnectionError as error:
-        raise ConfigError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()

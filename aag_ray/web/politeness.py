@@ -104,6 +104,15 @@ class Politeness:
         finally:
             state.users -= 1
 
+    def rest(self, host: str, seconds: float) -> None:
+        """Leave a host alone for so long: what another worker that has just asked it knows."""
+        state = self._state(host)
+        state.ready_at = max(state.ready_at, self.clock() + seconds)
+
+    def seconds_to_rest(self, host: str) -> float:
+        """How long a host is still to be left alone."""
+        return max(0.0, self._state(host).ready_at - self.clock())
+
     def failed(self, state: Host) -> None:
         """Take in that a host did not answer. After `down_after` times in a row it is left alone for `down_seconds`."""
         state.failures += 1

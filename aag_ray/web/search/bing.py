@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aag_ray.config_search import ProviderSection
+from aag_ray.config import ProviderSection
 from aag_ray.web.search.dialect import Call, Dialect, Hit, Reading, listed, some, text
 from aag_ray.web.search.request import Freshness, SearchRequest
 
 
 def ask(request: SearchRequest, size: int, key: str, section: ProviderSection) -> Call:
     parameters = some(
-        q=request.query_with_sites,
+        q=request.with_sites("({})"),
         count=str(size),
         offset=str((request.page - 1) * size),
         mkt=request.language or "" if request.region else "",

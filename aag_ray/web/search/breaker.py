@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from aag_ray.config_search import BreakerSection
+from aag_ray.config import BreakerSection
 from aag_ray.web.search.answer import SearchAnswer, SearchOutcome
 
 HEALTHY = frozenset({SearchOutcome.OK, SearchOutcome.EMPTY})
@@ -70,7 +70,8 @@ class Breaker:
     def failed(self, reason: str) -> None:
         """Count a failure, which opens the breaker if there were enough in a row or this was the trial."""
         self.failures += 1
-        if self.trying or self.failures >= self.section.failures:
+        # Searches that were under way when it opened say nothing new.
+        if self.trying or (self.failures >= self.section.failures and self.health is not Health.OPEN):
             self._open(reason, self.section.rest_seconds * 2.0 ** min(self.openings, 30))
 
     def released(self) -> None:

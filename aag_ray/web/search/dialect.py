@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aag_ray.config_search import ProviderSection
+from aag_ray.config import ProviderSection
 from aag_ray.web.search.request import SearchRequest
 
 

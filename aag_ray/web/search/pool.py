@@ -10,14 +10,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-from aag_ray.config_search import SearchSection
+from aag_ray.config import SearchSection
 from aag_ray.web.search.answer import Attempt, SearchAnswer, SearchOutcome
+from aag_ray.web.search.api import open_session
 from aag_ray.web.search.breaker import HEALTHY, Breaker, Health
 from aag_ray.web.search.merge import merged
-from aag_ray.web.search.provider import Provider, open_session
+from aag_ray.web.search.provider import Provider
 from aag_ray.web.search.request import SearchRequest
 
 log = logging.getLogger(__name__)
@@ -154,8 +154,7 @@ class Search:
             else:
                 asked.member.breaker.released()
             self.attempts.append(Attempt(asked.member.name, outcome, f"no answer in {seconds:.1f} s", seconds=seconds))
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*self.asked, return_exceptions=True)
+        await asyncio.gather(*self.asked, return_exceptions=True)
         self.asked.clear()
 
     def _answer(self, seconds: float) -> SearchAnswer:

@@ -67,9 +67,13 @@ class SearchRequest:
 
     @property
     def query_with_sites(self) -> str:
-        """The query with the domains as operators, for engines that have no parameter for them."""
+        """The query with the domains as operators, for engines without a parameter for them. OR binds first, as at Google."""
+        return self.with_sites("{}")
+
+    def with_sites(self, group: str) -> str:
+        """The same where several wanted domains must be grouped: `group` is "({})" for an engine whose OR binds last."""
         wanted = " OR ".join(f"site:{name}" for name in self.include_domains)
-        wanted = f"({wanted})" if len(self.include_domains) > 1 else wanted
+        wanted = group.format(wanted) if len(self.include_domains) > 1 else wanted
         return " ".join(filter(None, [self.query, wanted, *(f"-site:{name}" for name in self.exclude_domains)]))
 
     def wants(self, url: str) -> bool:

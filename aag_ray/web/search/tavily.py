@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aag_ray.config_search import ProviderSection
+from aag_ray.config import ProviderSection
 from aag_ray.web.search.dialect import Call, Dialect, Hit, Reading, Refused, listed, number, text
 from aag_ray.web.search.request import SearchRequest
 

@@ -1,0 +1,51 @@
+"""Where a page leads: the addresses of its links, as a crawler may follow them."""
+
+from __future__ import annotations
+
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from aag_ray.config import PagesSection
+from aag_ray.pages.limits import TooMuch, check_markup
+
+MAX_LINKS = 5000
+
+
+def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple[str, ...]:
+    """Absolute http(s) addresses of a page's links in order, each once, without fragments; at most MAX_LINKS.
+
+    `url` is where the page was read; a `<base>` may change what relative links mean. A page or link marked `nofollow` gives
+    none. Markup beyond the limits of `config` gives none either: `read_page` says so as an outcome.
+    """
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+    config = config or PagesSection()
+    try:
+        check_markup(html, config.max_characters, config.max_nodes, config.max_depth)
+        document = LexborHTMLParser(html.encode(errors="replace"))
+    except (TooMuch, SelectolaxError):
+        return ()
+    if any(_words(node.attributes.get("content")) & {"nofollow", "none"} for node in document.css('meta[name="robots" i]')):
+        return ()
+    base = document.css_first("base[href]")
+    origin = _joined(url, base.attributes.get("href") or "") or url if base is not None else url
+    links: dict[str, None] = {}
+    for node in document.css("a[href], area[href]"):
+        target = _joined(origin, node.attributes.get("href") or "")
+        if target and "nofollow" not in _words(node.attributes.get("rel")):
+            links[target] = None
+            if len(links) == MAX_LINKS:
+                break
+    return tuple(links)
+
+
+def _joined(base: str, href: str) -> str:
+    """The absolute address, or "" for what is none that could be asked (mailto, javascript, nonsense)."""
+    try:
+        target = urldefrag(urljoin(base, href.strip())).url
+        return target if urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname else ""
+    except ValueError:
+        return ""
+
+
+def _words(text: str | None) -> set[str]:
+    return set((text or "").lower().replace(",", " ").split())
