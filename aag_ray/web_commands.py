@@ -71,11 +71,11 @@ def run_fetch(arguments: argparse.Namespace) -> int:
         failed = 0
         async for fetched in _fetched(section, arguments.urls):
             row = fetched.to_row() | {"bytes": len(fetched.body)}
-            body = row.pop("body")
+            del row["body"]
             if arguments.text:
                 from aag_ray.web.encoding import decode_page
 
-                row["text"] = decode_page(body, fetched.content_type).text
+                row["text"] = decode_page(fetched.body, fetched.content_type).text
             print(json.dumps(row, ensure_ascii=False), flush=True)
             failed |= not fetched.ok
         return int(failed)

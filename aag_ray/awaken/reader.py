@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ class ReaderObjective(Objective):
     """alpha * KD + (1 - alpha) * NLL over a mixture of modes (AAG, eq. 5), with optional alignment terms (eq. 6-9).
 
     An example has `id`, `prompt`, `target`; with `condition` its prompt is read with the adapter made from that text;
-    with `teacher_prompt` the frozen teacher, reading that prompt, is distilled from. The reader's LoRA is on in every row.
+    with `teacher_prompt` the frozen teacher, reading that prompt, is distilled from. `also` are further pairs of `prompt` and
+    `target` that are read with the same adapter, which is made once. The reader's LoRA is on in every row.
     """
 
     def __init__(
@@ -78,7 +80,10 @@ class ReaderObjective(Objective):
         return self._held[0]
 
     def length(self, example: Example) -> int:
-        return sum(map(len, encode_pair(self.loaded.tokenizer, example["prompt"], example["target"], self.longest)))
+        tokenizer = self.loaded.tokenizer
+        return sum(
+            len(part) for row in _rows(example) for part in encode_pair(tokenizer, row["prompt"], row["target"], self.longest)
+        )
 
     def adapters(self, examples: Sequence[Example]) -> list[Adapter]:
         """The shared LoRA, and the hypernetwork's adapter scattered to the rows that have a condition (zero elsewhere)."""
@@ -87,13 +92,17 @@ class ReaderObjective(Objective):
         if self.hypernetwork is None or not rows:
             return given
         texts = [examples[row]["condition"] for row in rows]
-        own: Adapter = self.hypernetwork(read_conditions(self.loaded, self.hypernetwork, texts, self.longest))
+        different = list(dict.fromkeys(texts))
+        own: Adapter = self.hypernetwork(read_conditions(self.loaded, self.hypernetwork, different, self.longest))
+        if len(different) < len(texts):
+            own = own.select([different.index(text) for text in texts])
         if len(rows) < len(examples):
             index = torch.tensor(rows, device=self.loaded.device)
             own = own.map(lambda t: t.new_zeros(len(examples), *t.shape[1:]).index_copy(0, index, t))
         return [*given, own]
 
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        examples = [row for example in examples for row in _rows(example)]
         batch, logits, output = self._student(examples)
         rows = losses.nll(logits, batch.label, batch.row, len(examples))
         terms = {"nll": rows.mean()}
@@ -149,9 +158,12 @@ class ReaderObjective(Objective):
 
     @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> list[float]:
-        """Minus the mean cross-entropy of each target, read in the example's mode."""
-        batch, logits, _ = self._student(examples)
-        return (-losses.nll(logits, batch.label, batch.row, len(examples))).tolist()
+        """Minus the mean cross-entropy of each example's targets, read in its mode."""
+        rows = [_rows(example) for example in examples]
+        flat = [row for part in rows for row in part]
+        batch, logits, _ = self._student(flat)
+        each = iter((-losses.nll(logits, batch.label, batch.row, len(flat))).tolist())
+        return [fmean(next(each) for _ in part) for part in rows]
 
     def save_pretrained(self, folder: Path) -> None:
         """`reader/` holds the LoRA and `hypernetwork/` all of the hypernetwork."""
@@ -159,6 +171,11 @@ class ReaderObjective(Objective):
             save_lora(self.lora, folder / "reader")
         if self.hypernetwork is not None:
             self.hypernetwork.save_pretrained(folder / "hypernetwork")
+
+
+def _rows(example: Example) -> list[Example]:
+    """The example, and one more for each further pair that shares its adapter."""
+    return [example, *({**example, **pair, "also": ()} for pair in example.get("also") or ())]
 
 
 def _shared_attention(

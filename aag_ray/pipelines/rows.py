@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import shutil
@@ -108,6 +109,7 @@ def _work(
     items = [{"rows": pickle.dumps(batch)} for batch in batches]
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = sys.stderr.isatty()
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that there are no bars is no warning
     actors = min(pool.actors, len(batches))
     tries = ray.remote(num_cpus=0)(_Tries).remote()
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(

@@ -20,7 +20,7 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
         return tokens * (section.steps * section.batch * TRAINED + scores)
 
     reader, teacher = config.reader, config.teacher
-    read = reader.reading.steps * reader.reading.batch * (QUESTION * TRAINED + PASSAGE)
+    read = reader.reading.steps * reader.reading.batch * (2.5 * QUESTION * TRAINED + PASSAGE)
     mixed = QUESTION + 0.5 * document + 0.15 * reader.passages * PASSAGE
     taught = reader.training.steps * reader.training.batch * reader.distill.share * teacher.passages * PASSAGE
     static = (

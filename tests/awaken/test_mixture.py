@@ -177,13 +177,33 @@ class TestReading:
         for n, (name, capital) in enumerate([("Peru", "Lima"), ("Chile", "Santiago"), ("Kuwait", "Kuwait City")])
     )  # fmt: skip
 
+    def asked(self, row):
+        return [pair["prompt"].removeprefix("Question: What is the capital of ").split("?")[0] for pair in (row, *row["also"])]
+
     def test_a_row_asks_about_the_entity_that_its_passage_names(self):
         rows = reading_examples(self.QUESTIONS, 60, passages=2, seed=1)
         assert len(rows) == 60
         for row in rows:
-            asked = row["prompt"].removeprefix("Question: What is the capital of ").split("?")[0]
-            assert row["condition"].startswith(f"Document: {asked}: {asked} is governed from{row['target'].rstrip()}.")
+            (name,) = self.asked(row)
+            assert row["condition"] == f"Document: {name}: {name} is governed from {row['target'].strip()}."
             assert row["target"].strip() not in row["prompt"]
+
+    def test_questions_that_one_passage_answers_share_its_row(self):
+        more = Question(
+            "q9", "Where is Peru governed from?", ("Lima",), self.QUESTIONS[0].contexts, kind="country", entity="Peru"
+        )
+        rows = reading_examples([*self.QUESTIONS, more], 30, passages=2, seed=1)
+        lima = [row for row in rows if "Lima" in row["target"]]
+        assert lima
+        for row in lima:
+            (also,) = row["also"]
+            assert {row["prompt"], also["prompt"]} == {
+                prompt.replace("Peru", row["condition"].removeprefix("Document: ").split(":")[0])
+                for prompt in (
+                    "Question: What is the capital of Peru?\nAnswer:",
+                    "Question: Where is Peru governed from?\nAnswer:",
+                )
+            }
 
     def test_names_are_exchanged_within_a_kind_but_not_where_the_answer_holds_one(self):
         rows = reading_examples(self.QUESTIONS, 60, passages=2, seed=1)

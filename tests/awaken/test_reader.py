@@ -92,6 +92,18 @@ class TestRows:
         objective = build()
         assert -sum(objective.score(EXAMPLES)) / 4 == pytest.approx(terms(objective)["nll"], abs=1e-5)
 
+    def test_that_share_an_adapter_cost_what_they_cost_alone_and_make_it_once(self, build, parts):
+        also = [{"prompt": "Question: Au?\nAnswer:", "target": " gold, a metal\n"}, {"prompt": CLOSED, "target": " Au\n"}]
+        alone = [EXAMPLES[1] | pair for pair in ({}, *also)]
+        objective, made = build(ALONE), []
+        parts[1].register_forward_hook(lambda module, inputs, adapter: made.append(adapter.examples))
+        shared = objective([EXAMPLES[1] | {"also": also}, EXAMPLES[0]])["loss"]
+        assert made == [1]
+        assert shared.item() == pytest.approx(objective([*alone, EXAMPLES[0]])["loss"].item(), rel=1e-5)
+        scores = objective.score(alone)
+        assert objective.score([EXAMPLES[1] | {"also": also}]) == pytest.approx([sum(scores) / 3], rel=1e-5)
+        assert objective.length(EXAMPLES[1] | {"also": also}) == sum(map(objective.length, alone))
+
     def test_may_all_lack_a_condition(self, build):
         assert terms(build(), EXAMPLES[:1]) == pytest.approx(terms(build(hypernetwork=None), EXAMPLES[:1]))
 
