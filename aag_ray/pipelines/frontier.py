@@ -123,8 +123,7 @@ async def first_rows(config: CrawlConfig) -> list[Row]:
     for problem in problems[:20]:
         print(f"seed left out: {problem}", flush=True)
     if not rows:
-        reason = problems[0] if problems else "crawl.seeds, crawl.sitemaps and crawl.queries are empty"
-        raise ConfigError(f"nothing to crawl: {reason}")
+        raise ConfigError(f"nothing to crawl: {problems[0] if problems else 'no site map or search named a page'}")
     return list(rows.values())
 
 

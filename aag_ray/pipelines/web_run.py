@@ -13,10 +13,16 @@ from aag_ray.job import JobResult
 from aag_ray.pipelines.crawl import crawl
 from aag_ray.pipelines.ray_connection import connected
 from aag_ray.pipelines.tag import tag_pages
+from aag_ray.settings import ConfigError
 
 
 def crawl_run(config: CrawlConfig) -> JobResult:
-    """Crawl into the run's stage `crawl`, or keep it if it is finished with these settings."""
+    """Crawl into the run's stage `crawl`, or keep it if it is finished with these settings.
+
+    Raises ConfigError, before Ray starts, if there is nothing to start from.
+    """
+    if not (config.crawl.seeds or config.crawl.sitemaps or config.crawl.queries):
+        raise ConfigError("nothing to crawl: crawl.seeds, crawl.sitemaps and crawl.queries are empty")
     # How the work is shared changes nothing about what is crawled.
     decides = config.model_dump(mode="json", exclude={"run": True, "crawl": {"actors", "cpus_per_actor"}})
     with Run.open(_folder(config), fresh=config.run.fresh) as run, connected():
@@ -24,15 +30,16 @@ def crawl_run(config: CrawlConfig) -> JobResult:
 
 
 def tag_run(config: TagConfig) -> JobResult:
-    """Tag the run's crawl into its stage `tag`. Raises RunError if there is no finished crawl."""
-    with Run.open(_folder(config), fresh=False) as run, connected():
+    """Tag the run's crawl into its stage `tag`. Raises RunError, before Ray starts, if there is no finished crawl."""
+    with Run.open(_folder(config), fresh=False) as run:
         crawled = run.stage("crawl").manifest
         if crawled is None:
             raise RunError(f"{run.folder} holds no finished crawl; `python jobs/crawl.py run.name={config.run.name}` makes one")
         decides = fingerprint(crawled.fingerprint, crawled.created, config.pages.model_dump(mode="json"))
         if config.run.fresh:
             run.stage("tag").start("")
-        return _staged(run.stage("tag"), decides, config, lambda folder: tag_pages(config, run.folder / "crawl", folder))
+        with connected():
+            return _staged(run.stage("tag"), decides, config, lambda folder: tag_pages(config, run.folder / "crawl", folder))
 
 
 def _folder(config: JobConfig) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aag_ray.artifacts import Run, read_table
+from aag_ray.artifacts import Run, RunError, read_table
 from aag_ray.config import CrawlConfig, TagConfig, WorldSection
 from aag_ray.pipelines.crawl import CrawlWorker, crawl
 from aag_ray.pipelines.tag import tag_pages
@@ -74,6 +74,10 @@ def crawled(cluster: str, web: LocalWeb, tmp_path_factory: pytest.TempPathFactor
     return folder, crawl(config(web), folder)
 
 
+def config_in(root: Path) -> CrawlConfig:
+    return load_config(CrawlConfig, None, [f"run.root={root}"])
+
+
 def by_url(folder: Path) -> dict[str, dict[str, Any]]:
     rows = read_table(folder / "urls.parquet")
     assert max(Counter(row["id"] for row in rows).values()) == 1
@@ -107,6 +111,7 @@ def test_pages_are_kept_once_each_with_their_record_in_the_archive(crawled):
 
 def test_what_robots_forbids_is_not_asked(crawled, web: LocalWeb):
     forbidden = [row for row in by_url(crawled[0]).values() if row["outcome"] == "robots_disallowed"]
+    assert forbidden
     assert all(row["status"] == 0 and not row["page_file"] for row in forbidden)
 
 
@@ -201,6 +206,8 @@ def test_a_run_crawls_then_tags_and_keeps_both(cluster: str, web: LocalWeb, tmp_
 
 def test_nothing_to_start_from_is_said(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"nothing to crawl: crawl\.seeds"):
-        crawl(CrawlConfig(), tmp_path)
+        crawl_run(config_in(tmp_path))
+    with pytest.raises(RunError, match="no finished crawl"):
+        tag_run(TagConfig(run=config_in(tmp_path).run))
     with pytest.raises(ConfigError, match="address_refused"):
         crawl(load_config(CrawlConfig, None, ['crawl.seeds=["http://10.0.0.1/"]']), tmp_path)
