@@ -56,6 +56,15 @@ class Interrupted(BaseException):
     """SIGTERM asked the job to stop. Not an Exception, so that no stage takes it for a failure of its own."""
 
 
+def share_cores() -> None:
+    """Make PyTorch's threads on a CPU sleep soon while they wait for one another. Call it before torch is imported.
+
+    By default they spin. With any other busy process on the machine, decoding 64 prompts of a 135M model on two cores then
+    took 8.8 to 13.4 s instead of 2.7; with this, 2.6 s, and as long as before on a quiet machine.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+
 def run_job(
     name: str,
     kind: type[C],
@@ -71,6 +80,7 @@ def run_job(
     takes options for its own. `default_config` is read if neither is there. Raises nothing: an error that aag-ray
     defines gives its message on stderr, any other its traceback, and both a JSON line with status "failed".
     """
+    share_cores()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"--help", "-h"} & set(arguments):
         print(_help(name, kind, about, default_config))

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from aag_ray.job import share_cores
+
 START_SECONDS = 180
 STOP_SECONDS = 30
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,6 +31,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def set_environment(folder: Path) -> None:
     """Keep this Ray to itself: a token of its own, loopback only, no other Ray's address, this Python for its jobs."""
+    share_cores()
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from aag_ray.awaken import losses
 from aag_ray.awaken.batches import TargetBatch, encode_pair, target_batch, target_logits
 from aag_ray.awaken.hypernetwork import Condition, Hypernetwork, PaperHypernetwork, condition_from
-from aag_ray.awaken.objective import Example, Objective
 from aag_ray.awaken.sft import save_lora
 from aag_ray.config import DistillSection
 from aag_ray.llm.adapters import Adapter, StaticLora, applied, bare, stack
 from aag_ray.llm.engine import length_batches, pad
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.objective import Example, Objective
 
 
 def read_conditions(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequence[str], longest: int = 2048) -> Condition:

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from aag_ray.awaken.batches import encode_pair, mean_over_rows, target_batch, target_logits
 from aag_ray.awaken.losses import nll
-from aag_ray.awaken.objective import Example, Objective
 from aag_ray.config import LoraSection
 from aag_ray.llm.adapters import Adapter, StaticLora, adaptable_layers, applied
 from aag_ray.llm.engine import pad
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.objective import Example, Objective
 
 T5_NAMES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "down_proj": "wo"}
 

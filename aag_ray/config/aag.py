@@ -170,7 +170,8 @@ class MixtureSection(Section):
 class ReaderSection(Section):
     """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size.
 
-    Before it awakens, the hypernetwork alone learns for `reading.steps` to read retrieved passages (0: not at all).
+    Before they meet, its LoRA alone learns for `closed_book.steps` to answer without a document, and the hypernetwork alone
+    for `reading.steps` to read retrieved passages (0: not at all).
     `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had.
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
     """
@@ -179,6 +180,7 @@ class ReaderSection(Section):
     hypernetwork: HypernetworkSection = HypernetworkSection()
     distill: DistillSection = DistillSection()
     mixture: MixtureSection = MixtureSection()
+    closed_book: TrainingSection = TrainingSection(steps=0)
     reading: TrainingSection = TrainingSection(steps=0)
     training: TrainingSection = TrainingSection()
     static_training: TrainingSection = TrainingSection()

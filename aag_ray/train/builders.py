@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
 from aag_ray.awaken.mixture import CONDITION
-from aag_ray.awaken.objective import Example
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
 from aag_ray.awaken.sft import SftObjective, load_lora, new_lora
 from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.llm.objective import Example
 from aag_ray.train.loop import read_examples
 
 WHITENING_EXAMPLES = 2000
@@ -36,15 +36,16 @@ def build_reader(
     device: torch.device,
     shard: bool = False,
     start: Path | None = None,
+    lora: Path | None = None,
 ) -> ReaderObjective:
-    """The reader's LoRA and hypernetwork over a base model, the latter new or as `build_reading` left it in `start`."""
+    """The reader's LoRA and hypernetwork over a base model, each new or as a training before left it in `lora` and `start`."""
     loaded = load_model(model, str(device))
     network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
     if start is not None:
         network.load_state_dict(load_file(start / "model.safetensors"))
     return ReaderObjective(
         loaded,
-        new_lora(loaded, section.lora, seed + 1),
+        load_lora(lora).requires_grad_(True) if lora is not None else new_lora(loaded, section.lora, seed + 1),
         network,
         section.distill,
         load_lora(teacher) if teacher is not None else None,

@@ -19,8 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 
-from aag_ray.awaken.objective import Objective
 from aag_ray.config import TrainingSection
+from aag_ray.llm.objective import Objective
 from aag_ray.train.engine import MicroBatch, TrainingError, adamw, trained_parameters
 
 TAG = "deepspeed"

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from aag_ray.awaken.objective import Example, Objective
 from aag_ray.config import TrainingSection
+from aag_ray.llm.objective import Example, Objective
 
 MicroBatch = tuple[Sequence[Example], float]
 

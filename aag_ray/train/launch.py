@@ -20,8 +20,8 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, Tr
 from ray.train.torch import TorchTrainer, get_device
 
 from aag_ray.artifacts import file_hash, fingerprint, write_json
-from aag_ray.awaken.objective import Objective
 from aag_ray.config import ClusterSection, TrainingSection
+from aag_ray.llm.objective import Objective
 from aag_ray.train.engine import TrainingError
 from aag_ray.train.log import ProgressLines, follow_log
 from aag_ray.train.loop import METRICS, read_examples, run

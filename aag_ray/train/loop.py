@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from aag_ray.artifacts import RunError, read_table, replaced_folder, write_json
-from aag_ray.awaken.objective import Example, Objective
 from aag_ray.config import TrainingSection
+from aag_ray.llm.objective import Example, Objective
 from aag_ray.train.checkpoints import Checkpoints, only_writer
 from aag_ray.train.engine import Engine, TorchEngine, TrainingError, learning_rate, trained_parameters
 from aag_ray.train.log import ProgressLines, Record, TrainingLog, read_log

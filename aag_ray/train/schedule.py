@@ -23,12 +23,9 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
     read = reader.reading.steps * reader.reading.batch * (2.5 * QUESTION * TRAINED + PASSAGE)
     mixed = QUESTION + 0.5 * document + 0.15 * reader.passages * PASSAGE
     taught = reader.training.steps * reader.training.batch * reader.distill.share * teacher.passages * PASSAGE
-    static = (
-        (reader.reading.steps + reader.training.steps + config.generator.training.steps)
-        * reader.training.batch
-        * QUESTION
-        * TRAINED
-    )
+    steps = sum(part.steps for part in (config.generator.training, reader.closed_book, reader.reading, reader.training))
+    static = steps * reader.training.batch * QUESTION * TRAINED
+    closed_book = trained(reader.closed_book, QUESTION)
     systems = 10 * QUESTION + 8 * document + sum(config.evaluate.passages) * PASSAGE
     return {
         "data": 2000.0,
@@ -36,6 +33,7 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
         "generator": trained(config.generator.training, QUESTION + document),
         "predict": predicted * document * WRITTEN,
         "hypernetwork": trained(teacher.training, QUESTION + teacher.passages / 2 * PASSAGE)
+        + closed_book
         + read
         + trained(reader.training, mixed)
         + taught

@@ -149,6 +149,16 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         metrics["teacher"] = train(job)
         teacher = folder / "teacher" / "best"
 
+    lora: Path | None = None
+    if section.closed_book.steps:
+        files = _write_examples(folder, "closed_book", answer_examples(questions), answer_examples(dev))
+        arguments = {"model": config.model, "lora": section.lora} | shared
+        job = TrainingJob(
+            build_sft, arguments, *files, section.closed_book, config.cluster, config.seed, folder / "closed_book"
+        )
+        metrics["closed_book"] = train(job)
+        lora = folder / "closed_book" / "best"
+
     start: Path | None = None
     if section.reading.steps:
         count = section.reading.steps * section.reading.batch
@@ -169,15 +179,17 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         reader_examples(questions, documents, section.mixture, section.distill, count, section.passages, config.seed),
         reader_examples(dev, documents, section.mixture, section.distill, section.training.dev_examples, section.passages, 0),
     )
-    arguments = {"model": config.model, "section": section, "teacher": teacher, "examples": files[0], "start": start} | shared
+    arguments = {"model": config.model, "section": section, "teacher": teacher, "examples": files[0]} | shared
+    arguments |= {"start": start, "lora": lora}
     job = TrainingJob(build_reader, arguments, *files, section.training, config.cluster, config.seed, folder / "reader")
     metrics["reader"] = train(job)
 
     trained = metrics["reader"]["trained_parameters"] + run_metrics(run, "generator").get("trained_parameters", 0)
     rank = static_lora_rank(load_model(config.model, "cpu"), section.lora, trained)
     files = _write_examples(folder, "static_lora", answer_examples(questions), answer_examples(dev))
-    # The same budget as AAG: as many steps as its generator, reading and reader had together, at the reader's batch size.
-    steps = section.reading.steps + section.training.steps + config.generator.training.steps
+    # The same budget as AAG: as many steps as all its parts had together, at the reader's batch size.
+    parts = (config.generator.training, section.closed_book, section.reading, section.training)
+    steps = sum(part.steps for part in parts)
     training = section.static_training.model_copy(update={"steps": steps, "batch": section.training.batch})
     arguments = {"model": config.model, "lora": section.lora, "rank": rank} | shared
     job = TrainingJob(build_sft, arguments, *files, training, config.cluster, config.seed, folder / "static_lora")

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aag_ray.awaken.objective import Example, Objective
 from aag_ray.config import TrainingSection
+from aag_ray.llm.objective import Example, Objective
 
 WIDTH = 352  # a matrix of more than 100,000 weights: below that, ZeRO-3 does not shard
 

@@ -37,7 +37,12 @@ def settings(model: Path, root: Path, *more: str) -> TrainAagConfig:
             "predict={train_questions: 10, batch: 8, cpus_per_actor: 1}",
             f"teacher={{training: {training}, passages: 2, lora: {{rank: 2}}}}",
             f"reader={{training: {training}, static_training: {training}, passages: 2, lora: {{rank: 2}}}}",
-            *(f"reader.reading={training}", "reader.hypernetwork.rank=2", "reader.hypernetwork.width=16"),
+            *(
+                f"reader.reading={training}",
+                f"reader.closed_book={training}",
+                "reader.hypernetwork.rank=2",
+                "reader.hypernetwork.width=16",
+            ),
             "cluster={cpus_per_worker: 1}",
             "evaluate={shots: 2, passages: [1, 2], max_answer_tokens: 3, bootstrap_samples: 50, case_questions: 3, batch: 8}",
             *more,

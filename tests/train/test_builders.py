@@ -65,6 +65,22 @@ def test_a_reader_starts_from_the_hypernetwork_that_learned_to_read(model: Model
     assert all(torch.equal(started[name], saved[name]) for name in saved)
 
 
+def test_a_reader_goes_on_from_the_lora_that_answers_from_memory_and_trains_it(
+    model: ModelSection, examples: Path, tmp_path: Path
+):
+    section = ReaderSection(lora=LoraSection(rank=2), hypernetwork=HypernetworkSection(rank=2, width=16))
+    answering = build_sft(model, section.lora, 3, CPU)
+    assert answering.lora is not None
+    for parameter in answering.lora.parameters():
+        torch.nn.init.normal_(parameter)
+    answering.save_pretrained(tmp_path / "closed_book")
+    reader = build_reader(model, section, None, examples, 3, CPU, lora=tmp_path / "closed_book")
+    assert reader.lora is not None
+    started, saved = reader.lora.state_dict(), answering.lora.state_dict()
+    assert all(torch.equal(started[name], saved[name]) for name in saved)
+    assert all(parameter.requires_grad for parameter in reader.lora.parameters())
+
+
 def test_the_paper_variant_is_whitened_on_the_training_conditions(model: ModelSection, examples: Path):
     section = ReaderSection(
         hypernetwork=HypernetworkSection(variant="paper", rank=2, feature_size=8, modules=("q_proj", "v_proj"))
