@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aag_ray.job import share_cores
-
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test asks a hub outside
-share_cores()
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see aag_ray.job.share_cores
 
 import pytest
 import torch
