@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from aag_ray import __version__
 from aag_ray.ask import add_ask
+from aag_ray.extract_command import add_extract
+from aag_ray.threads import share_cores
 from aag_ray.web_commands import add_web_commands
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ class UsageError(ValueError):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 if it did what it says, 1 after a message on stderr."""
+    share_cores()
     parser = argparse.ArgumentParser(prog="aag", description="Question answering that awakens what a language model knows.")
     parser.add_argument("--version", action="version", version=f"aag-ray {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (add_models, add_compress, add_ask, add_web_commands):
+    for add in (add_models, add_compress, add_ask, add_extract, add_web_commands):
         add(commands)
     arguments = parser.parse_args(argv)
     try:

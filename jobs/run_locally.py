@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from aag_ray.job import share_cores
+from aag_ray.threads import share_cores
 
 START_SECONDS = 180
 STOP_SECONDS = 30

@@ -6,12 +6,20 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test asks a hub outside
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see aag_ray.job.share_cores
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see aag_ray.threads
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from aag_ray.config import ModelSection
 from aag_ray.llm.load import LoadedModel, load_model
@@ -100,6 +108,25 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: 
     """A folder with the tiny decoder and its tokenizer, as `save_pretrained` writes them. Read only."""
     folder = tmp_path_factory.mktemp("models") / "tiny-llama"
     build_tiny_llama().save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A folder with a random encoder of 128 positions and the same tokenizer. Read only."""
+    torch.manual_seed(29)
+    config = BertConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        pad_token_id=2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
 

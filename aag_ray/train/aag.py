@@ -6,22 +6,18 @@ data -> compress -> generator -> predict -> hypernetwork -> evaluate
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
+from aag_ray.artifacts import Run
 from aag_ray.config import STAGES, TrainAagConfig
 from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
 from aag_ray.records import SPLITS
 from aag_ray.train import stages
 from aag_ray.train.schedule import minutes_left, planned_work
+from aag_ray.train.staged import Work, run_stages
 
-Work = Callable[[TrainAagConfig, Run, Path], dict[str, Any]]
-
-WORK: dict[str, Work] = {
+WORK: dict[str, Work[TrainAagConfig]] = {
     "data": stages.data,
     "compress": stages.compress,
     "generator": stages.generator,
@@ -46,41 +42,10 @@ def train_aag(config: TrainAagConfig) -> JobResult:
     Raises RunError if a single stage is asked for and one before it is missing; what stages raise passes through.
     """
     folder = (config.run.root / config.run.name).absolute()
+    wanted = STAGES if config.stage == "all" else (config.stage,)
     with Run.open(folder, fresh=config.run.fresh) as run, connected():
-        prints = stage_fingerprints(config)
-        wanted = STAGES if config.stage == "all" else (config.stage,)
-        for number, name in enumerate(STAGES, start=1):
-            stage = run.stage(name)
-            if name in wanted:
-                _say_time_left(config, run, [later for later in STAGES[number - 1 :] if later in wanted])
-                _run_stage(config, run, stage, prints[name], f"stage {number}/{len(STAGES)} {name}")
-            elif STAGES.index(name) < STAGES.index(wanted[0]) and not stage.is_complete(prints[name]):
-                raise RunError(
-                    f"stage={wanted[0]} needs {name}, which is not finished in {folder} with these settings; "
-                    f"run stage={name} first, or stage=all"
-                )
+        run_stages(config, run, WORK, DECIDES, wanted, lambda rest: _say_time_left(config, run, rest))
         return _result(run, wanted)
-
-
-def stage_fingerprints(config: TrainAagConfig) -> dict[str, str]:
-    """By stage, a hash of every setting that its result depends on, through all stages before it."""
-    values, prints, before = config.model_dump(mode="json"), {}, ""
-    for name in STAGES:
-        before = prints[name] = fingerprint(before, {section: values[section] for section in DECIDES[name]})
-    return prints
-
-
-def _run_stage(config: TrainAagConfig, run: Run, stage: Stage, expected: str, title: str) -> None:
-    if stage.is_complete(expected):
-        print(f"{title}: finished before, kept", flush=True)
-        return
-    print(f"{title}: started", flush=True)
-    began = time.monotonic()
-    folder = stage.start(expected)
-    metrics = WORK[stage.name](config, run, folder)
-    seconds = time.monotonic() - began
-    stage.commit(Manifest(stage.name, expected, config.model_dump(mode="json"), metrics, seconds=seconds))
-    print(f"{title}: done in {seconds:.0f} s", flush=True)
 
 
 def _say_time_left(config: TrainAagConfig, run: Run, rest: list[str]) -> None:

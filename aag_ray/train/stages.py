@@ -17,43 +17,19 @@ from aag_ray.awaken.mixture import (
     split_by_entity,
 )
 from aag_ray.config import TrainAagConfig
-from aag_ray.qa_files import QaFileError, read_passages, read_questions
-from aag_ray.records import SPLITS, Document, Question
+from aag_ray.records import Document, Question
 from aag_ray.settings import ConfigError
+from aag_ray.train.questions import load_splits
 
 Metrics = dict[str, Any]
 
 
 def data(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     """Questions of every split with their passages, from the embedded world or from files, as one parquet each."""
-    from aag_ray.world import attach_contexts, build_world
-
-    section, metrics = config.data, Metrics()
-    if section.files is None:
-        world = build_world(section.world, config.seed, section.contexts)
-        splits, metrics = world.questions, world.statistics()
-    else:
-        splits, metrics["splits"] = {}, {}
-        pool = read_passages(section.files.passages) if section.files.passages else []
-        for split in SPLITS:
-            file = read_questions(getattr(section.files, split), skip_bad=section.files.skip_bad)
-            bare = [question for question in file.questions if not question.contexts]
-            if bare and not pool:
-                raise QaFileError(
-                    f"{getattr(section.files, split)}: {len(bare)} questions have no passages (the first is {bare[0].id!r}); "
-                    "set data.files.passages to a file of passages to retrieve them from"
-                )
-            found = {question.id: question for question in attach_contexts(bare, pool, section.contexts)} if bare else {}
-            splits[split] = [found.get(question.id, question) for question in file.questions]
-            metrics["splits"][split] = {"questions": len(file.questions), "refused": len(file.refused)}
-    for split in SPLITS:
-        most = getattr(section, f"max_{split}")
-        kept = splits[split][:most]
-        if not kept:
-            raise QaFileError(f"the {split} split has no question left; each split needs at least one")
-        write_table(folder / f"{split}.parquet", [question.to_row() for question in kept])
-        metrics["splits"][split] |= {"questions": len(kept)}
-        print(f"  {split}: {len(kept)} questions", flush=True)
+    splits, metrics = load_splits(config.data, config.seed)
+    for split, questions in splits.items():
+        write_table(folder / f"{split}.parquet", [question.to_row() for question in questions])
+        print(f"  {split}: {len(questions)} questions", flush=True)
     return metrics
 
 

@@ -14,7 +14,8 @@ from aag_ray.ask import Answerer, Row
 from aag_ray.config import STAGES, TrainAagConfig
 from aag_ray.records import Outcome
 from aag_ray.settings import load_config
-from aag_ray.train.aag import stage_fingerprints, train_aag
+from aag_ray.train.aag import DECIDES, train_aag
+from aag_ray.train.staged import stage_fingerprints
 
 EM_KEYS = {
     *("zero_shot", "few_shot", "static_lora", "generator_only", "hypernetwork_only", "aag", "aag_shuffled", "aag_mean"),
@@ -128,14 +129,14 @@ class TestStageOrder:
             train_aag(settings(tiny_model_folder, tmp_path, "stage=generator"))
 
     def test_a_changed_setting_redoes_its_stage_and_all_after_it(self, tiny_model_folder: Path, tmp_path: Path) -> None:
-        before = stage_fingerprints(settings(tiny_model_folder, tmp_path))
-        after = stage_fingerprints(settings(tiny_model_folder, tmp_path, "generator.training.learning_rate=0.5"))
+        before = stage_fingerprints(settings(tiny_model_folder, tmp_path), DECIDES)
+        after = stage_fingerprints(settings(tiny_model_folder, tmp_path, "generator.training.learning_rate=0.5"), DECIDES)
         same = [name for name in STAGES if before[name] == after[name]]
         assert same == ["data", "compress"]
 
     def test_where_results_go_does_not_change_them(self, tiny_model_folder: Path, tmp_path: Path) -> None:
         here, there = (settings(tiny_model_folder, tmp_path / place) for place in ("here", "there"))
-        assert stage_fingerprints(here) == stage_fingerprints(there)
+        assert stage_fingerprints(here, DECIDES) == stage_fingerprints(there, DECIDES)
 
     def test_two_runs_into_one_folder_are_refused(self, cluster: None, tiny_model_folder: Path, tmp_path: Path) -> None:
         with Run.open(tmp_path / "tiny"), pytest.raises(RunError, match="another process is writing"):

@@ -1,0 +1,228 @@
+"""One request on its way to an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aag_ray.answer.allowance import Allowance, Degradation, GivenUp
+from aag_ray.answer.citations import Checked, Citer
+from aag_ray.answer.event import AnswerEvent, Cited, Done, Failed, Known, Remembered, Sources, Text, Understood, Usage
+from aag_ray.answer.links import LinkFilter
+from aag_ray.answer.memory_path import NOT_ASKED, TOO_LATE, Recollection, recollect, remember
+from aag_ray.answer.parsed import ParsedRequest, fallback
+from aag_ray.answer.parts import Unavailable
+from aag_ray.answer.provenance import MemoryOutcome, Origin, Provenance, WebOutcome, without_answer
+from aag_ray.answer.request import AnswerRequest, Mode
+from aag_ray.answer.stages import Stages
+from aag_ray.answer.web_path import Findings
+from aag_ray.answer.words import say_the_same
+
+if TYPE_CHECKING:
+    from aag_ray.answer.policy import Policy
+
+PARSE_SHARE = 0.2
+MEMORY_SHARE = 0.5
+NOT_SEARCHED = Findings(WebOutcome.NOT_ASKED)
+log = logging.getLogger(__name__)
+
+
+class Answering:
+    """Emits the events of one answer. `text` is what of it has been said."""
+
+    def __init__(self, policy: Policy, request: AnswerRequest, emit: Callable[[AnswerEvent], None]) -> None:
+        self.policy, self.section, self.request, self.emit = policy, policy.section, request, emit
+        self.allowance = Allowance(request.budget, policy.section.web_share, policy.clock)
+        self.stages = Stages(policy.clock)
+        self.usage = Usage()
+        self.parsed = fallback(request.question, "")
+        self.text = ""
+        self.cut = self.out_of_time = False
+        self.links_removed = 0
+
+    async def run(self) -> None:
+        try:
+            with self.stages.of("parse"):
+                self.parsed = await self._parse()
+            self.emit(Understood(self.parsed))
+            await self._answer()
+        except Unavailable as error:
+            self.emit(Failed("overloaded", str(error), error.retry_after))
+        except Exception as error:
+            log.exception("while answering")
+            self.emit(Failed("internal", f"{type(error).__name__}: {error}"))
+
+    async def _parse(self) -> ParsedRequest:
+        limit = asyncio.timeout(PARSE_SHARE * self.allowance.left)
+        try:
+            async with limit:
+                return await self.policy.parser.parse(self.request, self.policy.today())
+        except Exception as error:
+            detail = "the parser was too slow" if limit.expired() else f"the parser failed: {type(error).__name__}: {error}"
+            log.warning("%s", detail)
+            return fallback(self.request.question, detail)
+
+    async def _answer(self) -> None:
+        mode = self.request.mode
+        if mode is Mode.SEARCH:
+            await self._read_pages(await self._find(), NOT_ASKED)
+        elif mode is Mode.AUTO and self.parsed.search:
+            await self._compare()
+        else:
+            recollection = await self._speak_from_memory()
+            if self.text:
+                await self._end(Origin(Provenance.FROM_MEMORY, MemoryOutcome.ANSWERED), NOT_SEARCHED)
+            elif mode is Mode.AUTO and not self.out_of_time:
+                await self._read_pages(await self._find(), recollection)
+            else:
+                await self._end_without(recollection, NOT_SEARCHED)
+
+    async def _speak_from_memory(self) -> Recollection:
+        """Memory alone, its answer written straight into the text."""
+        self.emit(Sources())
+        try:
+            recollection = await remember(self.policy.memory, self.parsed.question, self.allowance.left, self.stages)
+        except Unavailable as error:
+            if self.request.mode is Mode.MEMORY:
+                raise
+            recollection = Recollection(MemoryOutcome.FAILED, detail=str(error))
+        self._use(recollection)
+        self._show(recollection)
+        if recollection.outcome is not MemoryOutcome.ANSWERED:
+            self.out_of_time = recollection.outcome is MemoryOutcome.OUT_OF_TIME
+            return recollection
+        failure = await self._write(recollection, NOT_SEARCHED)
+        ended = MemoryOutcome.OUT_OF_TIME if self.out_of_time else MemoryOutcome.FAILED if failure else MemoryOutcome.EMPTY
+        outcome = MemoryOutcome.ANSWERED if self.text else ended
+        return replace(recollection, outcome=outcome, detail=failure)
+
+    async def _compare(self) -> None:
+        """Both ways at once."""
+        remembering = asyncio.create_task(
+            recollect(
+                self.policy.memory, self.policy.reader, self.parsed.question,
+                answer_tokens=self.request.budget.answer_tokens, seconds=self.allowance.left, stages=self.stages,
+            )
+        )  # fmt: skip
+        try:
+            findings = await self._find()
+            found = findings.outcome is WebOutcome.RELEVANT
+            # With evidence at hand memory is only compared with it; without, it is all there is.
+            done, _ = await asyncio.wait([remembering], timeout=self.allowance.left * (MEMORY_SHARE if found else 1.0))
+            recollection = remembering.result() if done else TOO_LATE
+        finally:
+            remembering.cancel()
+            await asyncio.gather(remembering, return_exceptions=True)
+        self._use(recollection)
+        if found and recollection.outcome is MemoryOutcome.OUT_OF_TIME:
+            self.emit(GivenUp(Degradation.NO_COMPARISON, f"memory had not answered after {self.allowance.spent:.1f} s"))
+        self._show(recollection)
+        await self._read_pages(findings, recollection)
+
+    async def _find(self) -> Findings:
+        def emit(event: AnswerEvent) -> None:
+            self.stages.first("first_source")
+            self.emit(event)
+
+        findings = await self.policy.web.find(
+            self.parsed, self.request.filters, self.allowance, self.stages, emit, self.policy.reader.tokens
+        )
+        tokens = sum(self.policy.reader.tokens(each.text) for each in findings.evidence)
+        self.usage = replace(self.usage, evidence=tokens)
+        return findings
+
+    async def _read_pages(self, findings: Findings, recollection: Recollection) -> None:
+        """The answer from evidence, compared with memory's; from memory where there is no evidence; or why there is none."""
+        remembered, pages, detail = bool(recollection.answer), len(findings.pages), findings.detail
+        if findings.outcome is WebOutcome.RELEVANT:
+            detail = await self._write(recollection, findings) or "the reader wrote nothing"
+            if self.text:
+                provenance = Provenance.FROM_PAGES
+                if remembered:
+                    agree = say_the_same(recollection.answer, self.text)
+                    provenance = Provenance.BOTH_AGREE if agree else Provenance.DISAGREE
+                await self._end(Origin(provenance, recollection.outcome, findings.outcome, pages), findings)
+                return
+        if remembered:
+            if findings.outcome is WebOutcome.OUT_OF_TIME:
+                self.emit(GivenUp(Degradation.MEMORY_ONLY, detail))
+            self._say(recollection.answer)
+            origin = Origin(Provenance.FROM_MEMORY, recollection.outcome, findings.outcome, pages, detail)
+            await self._end(origin, NOT_SEARCHED)
+            return
+        await self._end_without(recollection, findings, detail)
+
+    async def _write(self, recollection: Recollection, findings: Findings) -> str:
+        """Have the reader write the text. The result says how it failed, "" if it did not.
+
+        Raises what the reader raises once there is text, which cannot be taken back, and Unavailable unless memory's own
+        answer can stand in.
+        """
+        links = LinkFilter({read.page.url for read in findings.pages})
+        tokens = self.request.budget.answer_tokens
+        reading = self.policy.reader.read(self.parsed.question, recollection.awakening, findings.evidence, answer_tokens=tokens)
+        limit = asyncio.timeout(self.allowance.left)
+        try:
+            with self.stages.of("read"):
+                async with limit, aclosing(reading) as pieces:
+                    async for piece in pieces:
+                        self._count(piece.prompt_tokens, piece.new_tokens)
+                        self.cut |= piece.cut
+                        self._say(links.feed(piece.text))
+        except Exception as error:
+            if not limit.expired():
+                if self.text or (isinstance(error, Unavailable) and not recollection.answer):
+                    raise
+                log.warning("the reader failed", exc_info=error)
+                return f"{type(error).__name__}: {error}"
+            self.out_of_time = True
+        self._say(links.end())
+        self.links_removed = links.removed
+        if self.out_of_time:
+            self.cut = bool(self.text)
+            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"time was over after {self.request.budget.seconds:g} s"))
+        elif self.cut:
+            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"the answer ends after {tokens} tokens"))
+        return ""
+
+    def _say(self, text: str) -> None:
+        shown = text if self.text else text.lstrip()
+        if shown:
+            self.stages.first("first_token")
+            self.text += shown
+            self.emit(Text(shown))
+
+    def _show(self, recollection: Recollection) -> None:
+        awakening = recollection.awakening
+        document, facts = (awakening.document, awakening.facts) if awakening else ("", {})
+        self.emit(Remembered(recollection.outcome, document, facts, recollection.answer, recollection.detail))
+
+    def _use(self, recollection: Recollection) -> None:
+        self._count(recollection.prompt_tokens, recollection.new_tokens)
+
+    def _count(self, prompt: int, new: int) -> None:
+        self.usage = replace(self.usage, prompt=self.usage.prompt + prompt, completion=self.usage.completion + new)
+
+    async def _end_without(self, recollection: Recollection, findings: Findings, detail: str = "") -> None:
+        """Nothing found is said, in one sentence that nobody could take for an answer."""
+        reason = without_answer(recollection.outcome, findings.outcome)
+        reason = Provenance.OUT_OF_TIME if self.out_of_time else reason
+        details = "; ".join(filter(None, dict.fromkeys([detail or findings.detail, recollection.detail])))
+        origin = Origin(reason, recollection.outcome, findings.outcome, len(findings.pages), details)
+        self._say(f"{origin.told}.")
+        await self._end(origin, None)
+
+    async def _end(self, origin: Origin, findings: Findings | None) -> None:
+        """Check and say the rest. Without findings the text is this program's own and claims nothing."""
+        checked = Checked()
+        if findings is not None:
+            citer = Citer(self.parsed.question, findings.pages, findings.evidence, self.section.support)
+            with self.stages.of("verify"):
+                checked = await asyncio.to_thread(citer.check, self.text)
+        self.emit(Cited(checked))
+        self.emit(Known(origin))
+        self.emit(Done(self.usage, self.stages.ended(), self.cut, self.links_removed))

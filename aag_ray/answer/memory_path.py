@@ -1,0 +1,86 @@
+"""The way through memory: awaken, and where the answer is to be compared, read from that alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from aag_ray.answer.links import LinkFilter
+from aag_ray.answer.parts import Awakening, Memory, Reader, Unavailable
+from aag_ray.answer.provenance import MemoryOutcome
+from aag_ray.answer.stages import Stages
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """How the way ended; ANSWERED has an awakening. `answer` is set where one was made apart from the answer's text.
+
+    The tokens are those of the awakening and of that answer.
+    """
+
+    outcome: MemoryOutcome
+    awakening: Awakening | None = None
+    answer: str = ""
+    detail: str = ""
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+NOT_ASKED = Recollection(MemoryOutcome.NOT_ASKED)
+TOO_LATE = Recollection(MemoryOutcome.OUT_OF_TIME, detail="not done in time")
+
+
+async def remember(memory: Memory, question: str, seconds: float, stages: Stages) -> Recollection:
+    """Awaken what the model knows, within `seconds`. Raises Unavailable as the part does, and nothing else."""
+    limit = asyncio.timeout(seconds)
+    try:
+        with stages.of("memory"):
+            async with limit:
+                awakening = await memory.awaken(question)
+    except Unavailable:
+        raise
+    except Exception as error:
+        return TOO_LATE if limit.expired() else _failed(error)
+    return Recollection(
+        MemoryOutcome.ANSWERED, awakening, prompt_tokens=awakening.prompt_tokens, new_tokens=awakening.new_tokens
+    )
+
+
+async def recollect(
+    memory: Memory, reader: Reader, question: str, *, answer_tokens: int, seconds: float, stages: Stages
+) -> Recollection:
+    """Awaken and answer from that alone, within `seconds`. Nothing is raised: the web may still have an answer."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            recollection = await remember(memory, question, seconds, stages)
+            if recollection.awakening is None:
+                return recollection
+            with stages.of("memory"):
+                return await _answered(reader, question, recollection, recollection.awakening, answer_tokens)
+    except Exception as error:
+        return TOO_LATE if limit.expired() else _failed(error)
+
+
+async def _answered(
+    reader: Reader, question: str, recollection: Recollection, awakening: Awakening, answer_tokens: int
+) -> Recollection:
+    links, answer = LinkFilter(()), ""
+    prompt, new = recollection.prompt_tokens, recollection.new_tokens
+    async with aclosing(reader.read(question, awakening, (), answer_tokens=answer_tokens)) as pieces:
+        async for piece in pieces:
+            answer += links.feed(piece.text)
+            prompt += piece.prompt_tokens
+            new += piece.new_tokens
+    answer = (answer + links.end()).strip()
+    outcome = MemoryOutcome.ANSWERED if answer else MemoryOutcome.EMPTY
+    return replace(recollection, outcome=outcome, answer=answer, prompt_tokens=prompt, new_tokens=new)
+
+
+def _failed(error: Exception) -> Recollection:
+    log.warning("memory failed", exc_info=error)
+    return Recollection(MemoryOutcome.FAILED, detail=f"{type(error).__name__}: {error}")

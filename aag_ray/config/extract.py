@@ -1,0 +1,114 @@
+"""How evidence is taken from pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from aag_ray.config.aag import DataSection
+from aag_ray.config.basics import (
+    ClusterSection,
+    JobConfig,
+    ModelSection,
+    Natural,
+    Positive,
+    RunSection,
+    Share,
+    TrainingSection,
+)
+from aag_ray.settings import Section
+
+
+class ExtractSection(Section):
+    """Which extractor, and how much it may keep of all pages of one request.
+
+    `budget` is a share of the pages' tokens, `max_tokens` a bound in tokens beside it. Spans that score below `threshold` are
+    not evidence (None: what the extractor itself was calibrated to). Pages of fewer than `min_page_tokens` are too short.
+    `checkpoint` is a folder of a trained extractor; without one the extractor works untrained and says so.
+    """
+
+    extractor: Literal["scorer", "tags", "bm25", "embedding", "all"] = "scorer"
+    model: ModelSection = ModelSection(name="all-minilm-l6-v2", dtype="float32")
+    checkpoint: str | None = None
+    budget: Share = 0.2
+    max_tokens: Positive = 4096
+    threshold: Share | None = None
+    min_page_tokens: Natural = 1
+    batch: Positive = 16
+
+
+class ExtractorDataSection(DataSection):
+    """Pages and questions to train an extractor on: QA files, or the embedded world; and made-up needles in their passages.
+
+    A page is the first `contexts` passages of a question. `negatives` is the share of questions that also make a page without
+    any passage that holds an answer. `needles` pages of passages get a made-up fact, at a random depth, asked for by name.
+    """
+
+    negatives: Share = 0.5
+    needles: Natural = 300
+    needle_tokens: Positive = 1500
+
+
+class ScorerSection(Section):
+    """The one-pass span scorer: a pretrained encoder (or decoder) with a small head, read in windows of `window` tokens.
+
+    Spans that help count `positive_weight` times in the loss. For each window with evidence, up to `empty_windows` without
+    are trained on: the half of them in which most of the question stands, and as many others. `model.dtype` is that of
+    products; weights are float32.
+    """
+
+    model: ModelSection = ModelSection(name="all-minilm-l6-v2")
+    window: Positive = 256
+    empty_windows: float = Field(default=1.5, ge=0)
+    width: Positive = 192
+    positive_weight: float = Field(default=4.0, gt=0)
+    training: TrainingSection = TrainingSection()
+
+
+class TrainExtractorConfig(JobConfig):
+    """Everything `jobs/train_extractor.py` can be told. `stage` runs one stage on what is finished before it."""
+
+    run: RunSection = RunSection(name="extractor")
+    stage: Literal["all", "data", "scorer"] = "all"
+    seed: Natural = 29
+    data: ExtractorDataSection = ExtractorDataSection()
+    scorer: ScorerSection = ScorerSection()
+    cluster: ClusterSection = ClusterSection()
+
+
+class GridSection(Section):
+    """The needle grid: made-up facts hidden at `depths` (0 the top, 1 the end) of haystacks of `lengths` tokens.
+
+    Haystacks are laid from the texts of `haystack` ({"text"} a JSON line), or from the test passages of the run without one.
+    `cases` is how many facts each cell hides, 0 for no grid at all.
+    """
+
+    cases: Natural = 3
+    lengths: tuple[Positive, ...] = (1024, 3840, 6656, 9472, 12288)
+    depths: tuple[Share, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    haystack: Path | None = None
+    language: Literal["en", "zh"] = "en"
+
+
+class EvaluateExtractorConfig(JobConfig):
+    """Everything `jobs/evaluate_extractor.py` can be told: which extractors are measured, on the test pages of the run.
+
+    `grid` adds the needle grid: `grid.lengths` in tokens, `grid.depths` from 0 (top) to 1, `grid.cases` in each cell.
+    """
+
+    run: RunSection = RunSection(name="extractor")
+    seed: Natural = 29
+    extractors: tuple[Literal["all", "bm25", "embedding", "untrained", "scorer"], ...] = (
+        "all",
+        "bm25",
+        "embedding",
+        "untrained",
+        "scorer",
+    )
+    extract: ExtractSection = ExtractSection()
+    split: Literal["dev", "test"] = "test"
+    max_pages: Positive | None = None
+    grid: GridSection = GridSection()
+    bootstrap_samples: Positive = 2000

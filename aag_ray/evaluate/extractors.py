@@ -1,0 +1,173 @@
+"""Extractors side by side on the test pages of a run, and on a grid of hidden facts: result.json, table.md, PNG heat maps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from aag_ray.artifacts import Manifest, Run, RunError, fingerprint, read_table, write_atomically, write_json
+from aag_ray.config import EvaluateExtractorConfig, ExtractSection
+from aag_ray.evaluate.extraction import Prediction, calibration, predict, summarise
+from aag_ray.evaluate.intervals import paired_difference
+from aag_ray.evaluate.machine import describe_machine
+from aag_ray.extract.evidence import Extractor
+from aag_ray.extract.examples import ExtractionExample
+from aag_ray.job import JobResult
+
+Say = Callable[[str], None]
+AGAINST = ("bm25", "embedding", "untrained")
+COLUMNS = (
+    ("Answer kept at the budget, %", lambda row: _interval(row["at_budget"]["answer_kept"])),
+    ("Tokens kept, %", lambda row: _number(row["at_budget"]["kept_share"])),
+    ("F1, %", lambda row: _interval(row["own_threshold"]["f1"])),
+    ("Answer kept, %", lambda row: _number(row["own_threshold"]["answer_kept"])),
+    ("Exactly empty, %", lambda row: _interval(row["own_threshold"]["exact_empty"])),
+    ("ms a page, p50", lambda row: f"{row['own_threshold']['ms_per_page']['p50']:.1f}"),
+    ("p95", lambda row: f"{row['own_threshold']['ms_per_page']['p95']:.1f}"),
+)
+
+
+def evaluate_extractors(config: EvaluateExtractorConfig, say: Say = print) -> JobResult:
+    """Measure `config.extractors` on the test pages of the run. Raises RunError if there are none, or no trained scorer."""
+    with Run.open((config.run.root / config.run.name).absolute(), fresh=False) as run:
+        made = run.stage("data").manifest
+        if made is None:
+            raise RunError(
+                f"{run.folder} holds no pages; `python jobs/train_extractor.py run.name={config.run.name}` makes them"
+            )
+        trained = run.stage("scorer").manifest
+        stage = run.stage("evaluate")
+        settings = config.model_dump(mode="json", exclude={"run"})
+        expected = fingerprint(made.fingerprint, trained.fingerprint if trained else None, settings)
+        if config.run.fresh or not stage.is_complete(expected):
+            folder = stage.start(expected)
+            metrics = _measure(config, run, folder, say)
+            stage.commit(Manifest("evaluate", expected, config.model_dump(mode="json"), metrics))
+        manifest = stage.manifest
+        return JobResult(manifest.metrics if manifest else {}, {"evaluate": str(stage.folder)})
+
+
+def build(name: str, section: ExtractSection, run: Run) -> Extractor:
+    """The extractor of a row of the table; `scorer` is the run's own. Raises RunError if the run has none."""
+    from aag_ray.extract.build import build_extractor
+
+    if name == "untrained":
+        return build_extractor(section.model_copy(update={"extractor": "scorer", "checkpoint": None}))
+    checkpoint = None
+    if name == "scorer":
+        if section.checkpoint is None and run.stage("scorer").manifest is None:
+            raise RunError(f"{run.folder} holds no trained scorer; train one, or leave scorer out of extractors")
+        checkpoint = section.checkpoint or str(run.folder / "scorer" / "model")
+    return build_extractor(section.model_copy(update={"extractor": name, "checkpoint": checkpoint}))
+
+
+def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) -> dict[str, Any]:
+    rows = read_table(run.folder / "data" / f"{config.split}.parquet")[: config.max_pages]
+    examples = [ExtractionExample.from_row(row) for row in rows]
+    filled = config.extract.model_copy(update={"threshold": 0.0})
+    systems: dict[str, Any] = {}
+    at_budget: dict[str, list[Prediction]] = {}
+    for name in config.extractors:
+        at_budget[name] = list(predict(build(name, filled, run), examples))
+        extractor = build(name, config.extract, run)
+        own = list(predict(extractor, examples))
+        systems[name] = {
+            "name": extractor.name,
+            "at_budget": summarise(at_budget[name], config.bootstrap_samples, config.seed),
+            "own_threshold": summarise(own, config.bootstrap_samples, config.seed),
+        }
+        if name == "scorer":
+            systems[name]["calibration"] = _calibration(extractor, examples)
+        kept = systems[name]["at_budget"]["answer_kept"]
+        say(f"  {name}: answer kept {_number(kept)} % at {config.extract.budget:.0%} of the tokens")
+    differences = {
+        f"scorer-{other}": _difference(at_budget["scorer"], at_budget[other], config)
+        for other in AGAINST
+        if "scorer" in at_budget and other in at_budget
+    }
+    grids = _grids(config, run, examples, folder, say) if config.grid.cases else {}
+    result = {
+        "systems": systems,
+        "differences": differences,
+        "grid": grids,
+        "budget": config.extract.budget,
+        "machine": describe_machine(),
+    }
+    write_json(folder / "result.json", result)
+    write_atomically(folder / "table.md", table(systems, grids))
+    say(table(systems, grids))
+    return result
+
+
+def _difference(ours: Sequence[Prediction], theirs: Sequence[Prediction], config: EvaluateExtractorConfig) -> dict[str, Any]:
+    pairs = [(bool(a.answer_kept), bool(b.answer_kept)) for a, b in zip(ours, theirs, strict=True) if a.answer_kept is not None]
+    one, two = ([float(pair[at]) for pair in pairs] for at in (0, 1))
+    return paired_difference(one, two, config.bootstrap_samples, config.seed).to_dict()
+
+
+def _calibration(extractor: Any, examples: Sequence[ExtractionExample]) -> dict[str, Any]:
+    from aag_ray.extract.gold import holds_answer
+
+    scores: list[float] = []
+    right: list[bool] = []
+    for example in examples:
+        for page in extractor.score(example.question, [example.tagged]):
+            scores += page.spans.tolist()
+        gold = set(example.gold)
+        numbers = range(1, len(example.spans) + 1)
+        right += [n in gold or bool(gold and holds_answer(example.text_of(n), example.answers)) for n in numbers]
+    measured = calibration(scores, right)
+    return {"ece": measured.ece, "bins": [each._asdict() for each in measured.bins], "spans": len(scores)}
+
+
+def _grids(
+    config: EvaluateExtractorConfig, run: Run, examples: Sequence[ExtractionExample], folder: Path, say: Say
+) -> dict[str, Any]:
+    from aag_ray.evaluate.needle_grid import grid_cases, render_grid, run_grid
+    from aag_ray.extract.needles import NeedleKind, make_needles
+    from aag_ray.extract.tokens import estimated_tokens
+
+    grid, texts = config.grid, list(_haystack_texts(config, examples))
+    grids: dict[str, Any] = {}
+    for kind, kinds in (("single", [NeedleKind.SINGLE]), ("several", [k for k in NeedleKind if k is not NeedleKind.SINGLE])):
+        needles = make_needles(grid.cases, config.seed + 1, kinds=kinds, languages=[grid.language])
+        for name in (name for name in config.extractors if name != "all"):
+            cases = grid_cases(needles, texts, estimated_tokens, lengths=grid.lengths, depths=grid.depths, seed=config.seed)
+            measured = run_grid(build(name, config.extract, run), cases)
+            grids.setdefault(name, {})[kind] = measured.to_dict()
+            (folder / f"needles-{kind}-{name}.png").write_bytes(render_grid(measured))
+            say(f"  {name}: needle grid ({kind}), mean F1 {100 * measured.mean_f1:.1f} %")
+    return grids
+
+
+def _haystack_texts(config: EvaluateExtractorConfig, examples: Sequence[ExtractionExample]) -> Iterator[str]:
+    if config.grid.haystack is None:
+        yield from dict.fromkeys(example.page.text for example in examples)
+        return
+    for number, line in enumerate(config.grid.haystack.read_text().splitlines(), start=1):
+        try:
+            yield json.loads(line)["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f'{config.grid.haystack}:{number}: not a JSON object with a "text" ({error})') from None
+
+
+def table(systems: dict[str, Any], grids: dict[str, Any]) -> str:
+    """Markdown: a row for each extractor."""
+    titles = ["Extractor", *(title for title, _ in COLUMNS), *(["Needle F1, one fact", "several"] if grids else [])]
+    lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
+    for name, row in systems.items():
+        cells = [name, *(value(row) for _, value in COLUMNS)]
+        if grids:
+            cells += [f"{100 * grids[name][kind]['mean_f1']:.1f}" if name in grids else "" for kind in ("single", "several")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(interval: dict[str, Any] | None) -> str:
+    return "" if interval is None else f"{interval['value']:.1f}"
+
+
+def _interval(interval: dict[str, Any] | None) -> str:
+    return "" if interval is None else f"{interval['value']:.1f} ({interval['low']:.1f} to {interval['high']:.1f})"

@@ -1,0 +1,63 @@
+"""What the span scorer is trained on: which spans help (binary and against their neighbours), and whether any does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aag_ray.extract.scorer import SpanScorer
+from aag_ray.llm.objective import Example, Objective
+
+UNKNOWN = -1.0
+
+
+class ScorerObjective(Objective):
+    """Rows are windows (`Window.to_row`) with `labels`, one number in [0, 1] a span: gold, or a teacher's score; UNKNOWN is
+    left out of the loss.
+
+    Loss: binary cross-entropy of every span, positives weighted by `positive_weight`; where a window holds gold, minus the
+    log-probability that a softmax over its spans gives to gold; and binary cross-entropy of the window's own score.
+    """
+
+    def __init__(self, scorer: SpanScorer, positive_weight: float = 4.0) -> None:
+        super().__init__()
+        self.scorer, self.positive_weight = scorer, positive_weight
+        scorer.requires_grad_(True)
+
+    def length(self, example: Example) -> int:
+        return len(example["ids"])
+
+    def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        rows = torch.stack([torch.stack(terms) for terms in self._terms(examples)])
+        span, page, rank = rows.mean(0)
+        return {"loss": span + page + rank, "span": span.detach(), "page": page.detach(), "rank": rank.detach()}
+
+    @torch.no_grad()
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        """Minus each window's loss."""
+        return [-float(sum(terms)) for terms in self._terms(examples)]
+
+    def _terms(self, examples: Sequence[Example]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Span, window and ranking loss of each window; 0 where a window says nothing about one of them."""
+        spans, pages = self.scorer(examples)
+        found = []
+        for logits, page, example in zip(spans.split([len(e["labels"]) for e in examples]), pages, examples, strict=True):
+            labels = torch.tensor(example["labels"], dtype=torch.float32, device=logits.device)
+            known = labels >= 0
+            logits, labels = logits[known], labels[known]
+            weight = 1 + (self.positive_weight - 1) * labels
+            each = F.binary_cross_entropy_with_logits(logits, labels, weight=weight, reduction="sum") / max(1, len(labels))
+            gold = labels >= 0.5
+            holds = F.binary_cross_entropy_with_logits(page, gold.any().float())
+            if not bool(known.all() | gold.any()):
+                holds = page * 0
+            rank = logits.logsumexp(0) - logits[gold].logsumexp(0) if bool(gold.any()) else logits.sum() * 0
+            found.append((each, holds, rank))
+        return found
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.scorer.save_pretrained(folder)

@@ -1,0 +1,60 @@
+"""What all extractors share that give every span a score: the question is checked, spans are scored, the best are kept."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aag_ray.config import ExtractSection
+from aag_ray.extract.evidence import Extraction, TaggedPage
+from aag_ray.extract.select import PageScores, select
+from aag_ray.extract.tokens import CountTokens, estimated_tokens
+from aag_ray.web.rank.lexical import words
+
+
+def check_question(question: str) -> None:
+    """Raises ValueError for a question without a letter or digit of any script."""
+    if not words(question):
+        raise ValueError(f"the question {question[:80]!r} holds no word")
+
+
+class ScoringExtractor(ABC):
+    """An extractor by scores. `threshold` is the configuration's, or the one that suits this extractor's scores.
+
+    `tokens` counts what the budget is measured in.
+    """
+
+    name: str
+    calibrated = False
+    repeats = False
+
+    def __init__(self, section: ExtractSection, default_threshold: float, tokens: CountTokens = estimated_tokens) -> None:
+        self.section, self.tokens = section, tokens
+        self.threshold = default_threshold if section.threshold is None else section.threshold
+
+    @abstractmethod
+    def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
+        """Scores in [0, 1] of every span of every page, whatever the budget. May raise what its model raises."""
+
+    def extract(self, question: str, pages: Sequence[TaggedPage]) -> Extraction:
+        """Evidence under the budget. Raises ValueError for a question without a word; a failing model is an outcome."""
+        check_question(question)
+        began = time.perf_counter()
+        try:
+            scores = self.score(question, pages)
+        except Exception as error:  # whatever a model raises (memory, device, weights) ends in an outcome that tells it
+            failure = f"{self.name} failed: {type(error).__name__}: {error}"
+            scores = [PageScores(None, detail=failure) for _ in pages]
+        chosen = select(
+            pages,
+            scores,
+            self.section,
+            threshold=self.threshold,
+            tokens=self.tokens,
+            extractor=self.name,
+            calibrated=self.calibrated,
+            repeats=self.repeats,
+        )
+        return replace(chosen, seconds=time.perf_counter() - began)

@@ -1,0 +1,40 @@
+"""The trained span scorer as an extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aag_ray.config import ExtractSection
+from aag_ray.extract.evidence import TaggedPage
+from aag_ray.extract.scoring import ScoringExtractor
+from aag_ray.extract.select import PageScores
+from aag_ray.extract.tokens import CountTokens, tokenizer_counter
+
+if TYPE_CHECKING:
+    from aag_ray.extract.scorer import SpanScorer
+
+
+class ScorerExtractor(ScoringExtractor):
+    """All windows of all pages in batches, each read once. A page is as relevant as its best window.
+
+    Scores are probabilities, and `calibrated`, where the scorer's calibration was fitted on dev.
+    """
+
+    name = "scorer"
+
+    def __init__(self, section: ExtractSection, scorer: SpanScorer, tokens: CountTokens | None = None) -> None:
+        super().__init__(section, scorer.calibration.threshold, tokens or tokenizer_counter(scorer.tokenizer))
+        self.scorer = scorer
+        self.calibrated = scorer.calibration.fitted
+
+    def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
+        windows = self.scorer.windows(question, pages)
+        spans = [np.zeros(len(page.spans)) for page in pages]
+        relevances = [0.0 for _ in pages]
+        for window, (scores, relevance) in zip(windows, self.scorer.score(windows, self.section.batch), strict=True):
+            spans[window.page][window.first : window.first + len(scores)] = scores
+            relevances[window.page] = max(relevances[window.page], relevance)
+        return [PageScores(each, relevance) for each, relevance in zip(spans, relevances, strict=True)]

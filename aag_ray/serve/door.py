@@ -1,0 +1,103 @@
+"""What every request passes before anything reads it: a request id, the client's key, and the limits of its body."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aag_ray.config import ApiLimitsSection
+from aag_ray.serve.errors import ApiError
+from aag_ray.serve.keys import Keyring
+
+log = logging.getLogger(__name__)
+GUARDED = "/v1/"
+_IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+# The page loads its own files and talks to its own server; nothing else, and no text ever becomes markup.
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Door:
+    """ASGI middleware. The request's id is in `scope["state"]["identity"]`, the client's name in `["client"]`.
+
+    Bodies are read whole, up to `body_bytes` and within `body_seconds`: 413 and 408 end the rest.
+    """
+
+    def __init__(self, app: ASGIApp, keyring: Keyring, limits: ApiLimitsSection) -> None:
+        self.app, self.keyring, self.limits = app, keyring, limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["identity"] = identity
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                marks = MutableHeaders(scope=message)
+                marks["X-Request-Id"] = identity
+                for name, value in SECURITY.items():
+                    marks.setdefault(name, value)
+            await send(message)
+
+        try:
+            if _path(scope).startswith(GUARDED):
+                state["client"] = self.keyring.admit(headers.get("authorization"))
+            body = await self._body(headers, receive)
+        except ApiError as refusal:
+            log.info("refused %s: %s", scope["path"], refusal, extra={"request_id": identity})
+            await refusal.response(scope, receive, marked)
+            return
+        await self.app(scope, _replaying(body, receive), marked)
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes:
+        most, claimed = self.limits.body_bytes, headers.get("content-length", "0")
+        refusal = ApiError(413, f"the body is larger than {most} bytes", code="request_too_large")
+        if claimed.isdecimal() and int(claimed) > most:
+            raise refusal
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.limits.body_seconds):
+                while True:
+                    message = await receive()
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise refusal
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            late = f"the body did not come within {self.limits.body_seconds:g} s"
+            raise ApiError(408, late, code="request_timeout") from None
+
+
+def _path(scope: Scope) -> str:
+    """The path below the prefix that the application is mounted at."""
+    root = scope.get("root_path", "")
+    return scope["path"].removeprefix(root) if root else scope["path"]
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay

@@ -1,0 +1,153 @@
+"""The extractor from questions to a trained, calibrated span scorer: data -> scorer (Ray Train)."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aag_ray.artifacts import Run, read_table, write_atomically, write_table
+from aag_ray.config import ModelSection, ScorerSection, TrainExtractorConfig
+from aag_ray.extract.examples import ExtractionExample
+from aag_ray.job import JobResult
+from aag_ray.pipelines.ray_connection import connected
+from aag_ray.qa_files import QaFileError
+from aag_ray.records import Question
+from aag_ray.train.questions import load_splits
+from aag_ray.train.staged import Work, run_stages
+
+DECIDES = {"data": ("seed", "data"), "scorer": ("scorer",)}
+
+
+def train_extractor(config: TrainExtractorConfig) -> JobResult:
+    """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
+    folder = (config.run.root / config.run.name).absolute()
+    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
+    with Run.open(folder, fresh=config.run.fresh) as run, connected():
+        run_stages(config, run, WORK, DECIDES, wanted)
+        manifests = {name: run.stage(name).manifest for name in wanted}
+        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
+        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
+
+
+def data(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """Pages with the numbers of the spans that help, of every split, as parquet; what cannot be labelled is counted."""
+    from aag_ray.extract.gold import label
+
+    splits, read = load_splits(config.data, config.seed)
+    metrics: dict[str, Any] = {"read": read["splits"]}
+    for split, questions in splits.items():
+        labelled = list(label(questions, config.data.negatives, config.seed))
+        examples = [each.example for each in labelled if each.example is not None]
+        needles = config.data.needles if split == "train" else config.data.needles // 10
+        examples += hidden_needles(questions, needles, config.data.needle_tokens, split, config.seed)
+        if not examples:
+            raise QaFileError(f"no question of the {split} split could be labelled: {Counter(e.outcome for e in labelled)}")
+        write_table(folder / f"{split}.parquet", [each.to_row() for each in examples])
+        metrics[split] = {
+            "questions": len(questions),
+            "pages": len(examples),
+            "with_evidence": sum(each.relevant for each in examples),
+            "needles": needles,
+            "outcomes": dict(Counter(each.outcome.value for each in labelled)),
+        }
+        print(f"  {split}: {len(examples)} pages, {metrics[split]['with_evidence']} with evidence", flush=True)
+    return metrics
+
+
+def hidden_needles(questions: Sequence[Question], count: int, tokens: int, name: str, seed: int) -> Iterator[ExtractionExample]:
+    """Made-up facts at random depths of pages laid from the questions' passages; every fifth page lacks its fact."""
+    from aag_ray.extract.haystack import haystack, hide_needle, spread
+    from aag_ray.extract.needles import make_needles
+    from aag_ray.extract.tokens import estimated_tokens
+
+    draw = random.Random(f"hidden:{seed}:{name}")
+    texts = list({passage.id: passage.text for question in questions for passage in question.contexts}.values())
+    for number, needle in enumerate(make_needles(count, draw.randrange(2**31), languages=("en",))):
+        length = draw.randint(tokens // 4, tokens)
+        page = haystack([draw.choice(texts) for _ in range(length)], length, estimated_tokens, f"haystack:{number}")
+        depths = [] if number % 5 == 4 else spread(draw.random(), len(needle.sentences))
+        yield hide_needle(needle, page, depths, identity=f"needle:{name}:{number}", decoys=number % 3, seed=seed)
+
+
+def examples_of(run: Run, split: str) -> list[ExtractionExample]:
+    return [ExtractionExample.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
+
+
+def scorer(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """Train the span scorer on windows of the training pages, calibrate it on dev, and put it into `model`."""
+    from dataclasses import asdict
+
+    from aag_ray.artifacts import replaced_folder
+    from aag_ray.extract.calibrate import fit_calibration
+    from aag_ray.extract.scorer import SpanScorer
+    from aag_ray.train.launch import TrainingJob, train
+
+    section = config.scorer
+    untrained = SpanScorer.new(section.model, window=section.window, width=section.width, seed=config.seed, device="cpu")
+    files = []
+    for split in ("train", "dev"):
+        rows = chosen_windows(list(windows(untrained, examples_of(run, split))), section.empty_windows, config.seed)
+        files.append(folder / f"{split}.jsonl")
+        write_atomically(files[-1], "".join(json.dumps(row) + "\n" for row in rows))
+        print(f"  {split}: {len(rows)} windows, {sum(len(row['ids']) for row in rows)} tokens", flush=True)
+    arguments = {"section": section, "seed": config.seed}
+    job = TrainingJob(
+        build_scorer, arguments, files[0], files[1], section.training, config.cluster, config.seed, folder / "training"
+    )
+    metrics = train(job)
+    trained = SpanScorer.from_pretrained(folder / "training" / "best")
+    trained.calibration = fit_calibration(trained, examples_of(run, "dev"))
+    with replaced_folder(folder / "model") as temporary:
+        trained.save_pretrained(temporary)
+    return metrics | {"calibration": asdict(trained.calibration)}
+
+
+def build_scorer(section: ScorerSection, seed: int, device: torch.device) -> Any:
+    """What Ray Train builds on each worker."""
+    from aag_ray.extract.scorer import SpanScorer
+    from aag_ray.extract.scorer_objective import ScorerObjective
+
+    model: ModelSection = section.model
+    made = SpanScorer.new(model, window=section.window, width=section.width, seed=seed, device=str(device))
+    return ScorerObjective(made, section.positive_weight)
+
+
+def windows(scorer: Any, examples: Iterable[ExtractionExample]) -> Iterator[dict[str, Any]]:
+    """Training rows: every window of every page, with a label for each of its spans.
+
+    Spans that repeat an answer without being gold are neither right nor wrong: label UNKNOWN.
+    """
+    from aag_ray.extract.gold import holds_answer
+    from aag_ray.extract.scorer_objective import UNKNOWN
+
+    for example in examples:
+        gold = set(example.gold)
+        for window in scorer.windows(example.question, [example.tagged]):
+            numbers = range(window.first + 1, window.first + 1 + len(window.ranges))
+            labels = [
+                1.0 if n in gold else UNKNOWN if example.answers and holds_answer(example.text_of(n), example.answers) else 0.0
+                for n in numbers
+            ]
+            yield {"id": f"{example.id}#{window.first}"} | window.to_row() | {"labels": labels}
+
+
+def chosen_windows(rows: Sequence[dict[str, Any]], ratio: float, seed: int) -> list[dict[str, Any]]:
+    """In random order all windows with evidence, and `ratio` times as many without: half of them the hardest by words."""
+    draw = random.Random(seed)
+    full = [row for row in rows if max(row["labels"], default=0) >= 0.5]
+    empty = [row for row in rows if max(row["labels"], default=0) < 0.5]
+    wanted = min(len(empty), round(ratio * len(full)))
+    empty.sort(key=lambda row: -max(feature[0] for feature in row["features"]))
+    hardest, others = empty[: wanted // 2], empty[wanted // 2 :]
+    chosen = [*full, *hardest, *draw.sample(others, wanted - len(hardest))]
+    draw.shuffle(chosen)
+    return chosen
+
+
+WORK: dict[str, Work[TrainExtractorConfig]] = {"data": data, "scorer": scorer}

@@ -1,0 +1,83 @@
+"""What the span scorer is trained on, and that it learns it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aag_ray.config import ModelSection
+from aag_ray.extract.evidence import TaggedPage
+from aag_ray.extract.scorer import SpanScorer
+from aag_ray.extract.scorer_objective import UNKNOWN, ScorerObjective
+from aag_ray.pages.page import BlockKind, Metadata, Piece, assemble
+from aag_ray.pages.spans import split_spans
+
+
+@pytest.fixture
+def objective(tiny_encoder_folder: Path) -> ScorerObjective:
+    section = ModelSection(name=str(tiny_encoder_folder), dtype="float32")
+    return ScorerObjective(SpanScorer.new(section, window=128, width=16, device="cpu"))
+
+
+def row(scorer: SpanScorer, question: str, sentences: list[str], labels: list[float]) -> dict[str, Any]:
+    page = assemble([Piece(BlockKind.PARAGRAPH, text) for text in sentences], "", Metadata(language="en"), 10**6).page
+    assert page is not None
+    (window,) = scorer.windows(question, [TaggedPage(page, split_spans(page))])
+    return {"id": question} | window.to_row() | {"labels": labels}
+
+
+SENTENCES = ["The capital is Paris.", "The currency is the yen.", "It has many people."]
+
+
+def test_the_loss_is_the_sum_of_its_terms_and_has_a_gradient_everywhere(objective: ScorerObjective):
+    rows = [row(objective.scorer, "capital?", SENTENCES, [1, 0, 0]), row(objective.scorer, "snow?", SENTENCES, [0, 0, 0])]
+    terms = objective(rows)
+    assert float(terms["loss"].detach()) == pytest.approx(sum(float(terms[name]) for name in ("span", "page", "rank")))
+    terms["loss"].backward()
+    assert all(parameter.grad is not None for parameter in objective.scorer.head.parameters())
+    assert all(parameter.grad is not None for parameter in objective.scorer.page.parameters())
+
+
+def test_the_score_of_each_row_is_minus_its_loss(objective: ScorerObjective):
+    rows = [row(objective.scorer, "capital?", SENTENCES, [1, 0, 0]), row(objective.scorer, "snow?", SENTENCES, [0, 0, 0])]
+    assert sum(objective.score(rows)) / 2 == pytest.approx(-float(objective(rows)["loss"].detach()), abs=1e-5)
+
+
+def test_an_unknown_span_is_left_out_of_the_loss(objective: ScorerObjective):
+    with_unknown = row(objective.scorer, "capital?", SENTENCES, [1, 0, UNKNOWN])
+    before = float(objective([with_unknown])["loss"].detach())
+    with torch.no_grad():
+        objective.scorer.head[-1].bias += 0  # type: ignore[operator]
+    as_wrong = float(objective([with_unknown | {"labels": [1, 0, 0]}])["loss"].detach())
+    as_right = float(objective([with_unknown | {"labels": [1, 0, 1]}])["loss"].detach())
+    assert before not in (as_wrong, as_right)
+
+
+def test_a_window_of_which_nothing_is_known_says_nothing(objective: ScorerObjective):
+    terms = objective([row(objective.scorer, "capital?", SENTENCES, [UNKNOWN] * 3)])
+    assert float(terms["loss"].detach()) == 0
+    terms["loss"].backward()
+
+
+def test_it_learns_which_span_answers_which_question(objective: ScorerObjective):
+    rows = [
+        row(objective.scorer, "Which capital?", SENTENCES, [1, 0, 0]),
+        row(objective.scorer, "Which currency?", SENTENCES, [0, 1, 0]),
+        row(objective.scorer, "How many people?", SENTENCES, [0, 0, 1]),
+        row(objective.scorer, "Is there snow?", SENTENCES, [0, 0, 0]),
+    ]
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        objective(rows)["loss"].backward()
+        optimizer.step()
+    scores = [torch.sigmoid(part) for part in objective.scorer(rows)[0].split(3)]
+    assert [int(part.argmax()) for part in scores[:3]] == [0, 1, 2]
+    assert all(float(part.detach().max()) > 0.6 for part in scores[:3])
+    assert float(scores[3].detach().max()) < 0.4
+
+
+def test_the_length_is_that_of_the_window(objective: ScorerObjective):
+    made = row(objective.scorer, "capital?", SENTENCES, [1, 0, 0])
+    assert objective.length(made) == len(made["ids"])

@@ -1,0 +1,62 @@
+"""What extractors by scores have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from aag_ray.config import ExtractSection
+from aag_ray.extract.build import tag_page
+from aag_ray.extract.evidence import ExtractOutcome, TaggedPage
+from aag_ray.extract.scoring import ScoringExtractor, check_question
+from aag_ray.extract.select import PageScores
+
+PAGE = tag_page("One is here.\n\nTwo is there.", "u", kind="text").tagged
+
+
+class Halves(ScoringExtractor):
+    """Gives every span 0.5, or fails as told."""
+
+    name = "halves"
+    failure: Exception | None = None
+
+    def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
+        if self.failure:
+            raise self.failure
+        return [PageScores(np.full(len(page.spans), 0.5)) for page in pages]
+
+
+@pytest.mark.parametrize("question", ["", "   ", "???", "—", "🙂"])
+def test_a_question_without_a_word_is_refused(question: str) -> None:
+    with pytest.raises(ValueError, match="holds no word"):
+        check_question(question)
+    with pytest.raises(ValueError, match="holds no word"):
+        Halves(ExtractSection(), 0.1).extract(question, [PAGE])
+
+
+@pytest.mark.parametrize("question", ["Wo?", "東京の人口は?", "ما هي العاصمة؟", "42", "क्या है"])
+def test_a_question_in_any_script_has_words(question: str) -> None:
+    check_question(question)
+
+
+def test_the_configured_threshold_goes_before_the_extractors_own() -> None:
+    assert Halves(ExtractSection(), 0.6).extract("x", [PAGE]).outcome is ExtractOutcome.NOTHING_RELEVANT
+    assert Halves(ExtractSection(threshold=0.5), 0.6).extract("x", [PAGE]).outcome is ExtractOutcome.RELEVANT
+    assert Halves(ExtractSection(threshold=0.0), 0.6).threshold == 0.0
+
+
+def test_a_failing_model_is_an_outcome_of_every_page() -> None:
+    extractor = Halves(ExtractSection(), 0.1)
+    extractor.failure = RuntimeError("out of memory")
+    extraction = extractor.extract("x", [PAGE, PAGE])
+    assert extraction.outcome is ExtractOutcome.MODEL_FAILED
+    assert [page.detail for page in extraction.pages] == ["halves failed: RuntimeError: out of memory"] * 2
+    assert extraction.evidence == ()
+
+
+def test_an_extraction_says_who_made_it_and_how_long_it_took() -> None:
+    extraction = Halves(ExtractSection(), 0.1).extract("x", [PAGE])
+    assert (extraction.extractor, extraction.calibrated) == ("halves", False)
+    assert extraction.seconds > 0

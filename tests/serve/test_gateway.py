@@ -1,0 +1,298 @@
+"""The gateway as clients see it: answers, limits, refusals, and a server that stays healthy."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from aag_ray.answer.parts import Unavailable
+from aag_ray.settings import ConfigError
+
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+Serve = Callable[..., Any]
+
+
+def error(response: Any) -> dict[str, Any]:
+    """The error of a refusal, which must be in OpenAI's form."""
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "code", "param"}
+    return body["error"]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.01)
+
+
+class TestAnswers:
+    def test_from_memory(self, serve: Serve) -> None:
+        reply = serve().ask("Which city is the capital of Peru?").json()
+        assert reply["choices"][0]["message"]["content"] == "Lima"
+        assert reply["choices"][0]["finish_reason"] == "stop"
+        assert reply["model"] == "aag"
+        assert reply["usage"]["total_tokens"] == reply["usage"]["prompt_tokens"] + reply["usage"]["completion_tokens"]
+        assert reply["aag"]["provenance"]["provenance"] == "from_memory"
+        assert reply["aag"]["memory"]["document"] == "They say it is Lima."
+
+    def test_from_the_web_with_citations_that_hold(self, serve: Serve, web: Any) -> None:
+        server, question = serve(), web.questions[0]
+        reply = server.ask(question["question"], "aag-search").json()
+        message, own = reply["choices"][0]["message"], reply["aag"]
+        assert own["provenance"]["provenance"] == "from_pages"
+        assert message["annotations"]
+        for annotation, citation in zip(message["annotations"], own["citations"], strict=True):
+            pointed = annotation["url_citation"]
+            assert annotation["type"] == "url_citation"
+            assert pointed["url"] == citation["url"]
+            assert message["content"][pointed["start_index"] : pointed["end_index"]] in citation["text"]
+
+    def test_what_was_said_before_counts(self, serve: Serve) -> None:
+        messages = [
+            {"role": "developer", "content": "Be short."},
+            {"role": "user", "content": [{"type": "text", "text": "Which city is the capital of Peru?"}]},
+            {"role": "assistant", "content": "Lima", "refusal": None, "annotations": []},
+            {"role": "user", "content": "How large is it?"},
+        ]
+        reply = serve().post(model="aag", messages=messages).json()
+        assert reply["aag"]["parsed"]["question"].startswith("Which city is the capital of Peru? Lima")
+        assert reply["aag"]["ignored"] == ["system messages"]
+
+    def test_parameters_without_effect_are_named(self, serve: Serve) -> None:
+        location = {"type": "approximate", "approximate": {"country": "CH"}}
+        reply = serve().ask(temperature=0.3, seed=7, user=None, web_search_options={"user_location": location}).json()
+        assert reply["aag"]["ignored"] == ["seed", "temperature", "web_search_options.user_location"]
+
+    def test_an_answer_cut_by_its_tokens_says_length(self, serve: Serve, models: Any) -> None:
+        reply = serve(models(known="one two three")).ask(max_completion_tokens=2).json()
+        assert reply["choices"][0]["message"]["content"] == "one two"
+        assert reply["choices"][0]["finish_reason"] == "length"
+
+    def test_less_may_be_asked_for_and_never_more(self, serve: Serve, web: Any) -> None:
+        server, question = serve(answer={"budget": {"pages": 3}}), web.questions[0]["question"]
+        assert len(server.ask(question, "aag-search", aag={"pages": 1}).json()["aag"]["sources"]) == 1
+        assert len(server.ask(question, "aag-search", aag={"pages": 9}).json()["aag"]["sources"]) == 3
+
+    def test_domains_hold(self, serve: Serve, web: Any) -> None:
+        hosts = {host.address for host in web.local.site.ordinary}
+        only = sorted(hosts)[0]
+        body = {"model": "aag-search", "input": web.questions[0]["question"]}
+        tool = {"type": "web_search", "filters": {"allowed_domains": [only]}}
+        reply = serve().post(RESPONSES, **body, tools=[tool]).json()
+        assert all(f"//{only}:" in source["url"] for source in reply["aag"]["sources"])
+
+    def test_half_a_surrogate_pair_does_not_break_the_reply(self, serve: Serve, models: Any) -> None:
+        response = serve(models(known="L\ud83dma")).ask()
+        assert response.json()["choices"][0]["message"]["content"] == "L?ma"
+
+    def test_every_answer_is_observed(self, serve: Serve) -> None:
+        server = serve()
+        server.ask()
+        server.ask(stream=True)
+        assert [(answer.text, client) for answer, client in server.observed] == [("Lima", "anybody")] * 2
+
+
+class TestModels:
+    def test_the_modes_are_the_models(self, serve: Serve) -> None:
+        client = serve(modes=["aag", "aag-search"]).client
+        assert [row["id"] for row in client.get("/v1/models").json()["data"]] == ["aag", "aag-search"]
+        assert client.get("/v1/models/aag").json()["object"] == "model"
+        assert error(client.get("/v1/models/gpt"))["code"] == "model_not_found"
+
+    def test_a_mode_that_is_off_is_no_model(self, serve: Serve) -> None:
+        response = serve(modes=["aag"]).ask(model="aag-search")
+        assert response.status_code == 404
+        assert error(response)["message"] == "there is no model 'aag-search'; there are aag"
+
+    def test_health_tells_the_load(self, serve: Serve) -> None:
+        assert serve(modes=["aag"]).client.get("/healthz").json() == {
+            "status": "ok", "in_flight": 0, "waiting": 0, "modes": ["aag"],
+        }  # fmt: skip
+
+
+class TestWrongRequests:
+    @pytest.mark.parametrize(
+        ("body", "code", "param"),
+        [
+            ({}, "missing_required_parameter", "model"),
+            ({"model": "aag"}, "missing_required_parameter", "messages"),
+            ({"messages": []}, "invalid_value", "messages"),
+            ({"messages": [{"role": "robot", "content": "x"}]}, "invalid_value", "messages[0].role"),
+            ({"messages": [{"role": "assistant", "content": "x"}]}, "invalid_value", "messages"),
+            ({"messages": [{"role": "user", "content": "?!"}]}, "invalid_value", "messages"),
+            ({"messages": [{"role": "user", "content": "x" * 5000}]}, "context_length_exceeded", "messages"),
+            ({"messages": [{"role": "user", "content": "x" * 900}] * 50}, "context_length_exceeded", "messages"),
+            ({"messages": [{"role": "user", "content": "x"}] * 101}, "context_length_exceeded", "messages"),
+            ({"tools": []}, "unknown_parameter", "tools"),
+            ({"n": 2}, "invalid_value", "n"),
+            ({"stream": "yes"}, "invalid_value", "stream"),
+            ({"max_tokens": 0}, "invalid_value", "max_tokens"),
+            ({"aag": {"pages": 0}}, "invalid_value", "aag.pages"),
+            ({"aag": {"seconds": "3"}}, "invalid_value", "aag.seconds"),
+            ({"aag": {"include_domains": ["a b"]}}, "invalid_value", "aag"),
+        ],
+    )
+    def test_of_chat_name_the_field(self, serve: Serve, body: dict[str, Any], code: str, param: str) -> None:
+        whole = {"model": "aag", "messages": [{"role": "user", "content": "Who?"}]}
+        self.refused(serve(), CHAT, body if code.startswith("missing") else whole | body, code, param)
+
+    @pytest.mark.parametrize(
+        ("body", "code", "param"),
+        [
+            ({"input": None}, "invalid_value", "input"),
+            ({"input": []}, "invalid_value", "input"),
+            ({"input": [{"role": "assistant", "content": "x"}]}, "invalid_value", "input"),
+            ({"previous_response_id": "r"}, "unknown_parameter", "previous_response_id"),
+            ({"background": True}, "invalid_value", "background"),
+            ({"tools": [{"type": "function"}]}, "invalid_value", "tools[0].type"),
+        ],
+    )
+    def test_of_responses_name_the_field(self, serve: Serve, body: dict[str, Any], code: str, param: str) -> None:
+        self.refused(serve(), RESPONSES, {"model": "aag", "input": "Who?"} | body, code, param)
+
+    @staticmethod
+    def refused(server: Any, path: str, body: dict[str, Any], code: str, param: str) -> None:
+        response = server.post(path, **body)
+        assert response.status_code == 400
+        assert (error(response)["code"], error(response)["param"]) == (code, param)
+        assert error(response)["type"] == "invalid_request_error"
+
+    @pytest.mark.parametrize("body", [b"{", b"", b"[1]", b'"text"', b"\xff\xfe", b"null", b"[" * 10_000])
+    def test_bodies_that_are_no_request(self, serve: Serve, body: bytes) -> None:
+        server = serve()
+        response = server.client.post(CHAT, content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code == 400
+        error(response)
+        assert server.ask().status_code == 200
+
+    def test_unknown_paths_and_methods(self, serve: Serve) -> None:
+        client = serve().client
+        assert (client.get("/v1/nothing").status_code, error(client.get("/v1/nothing"))["code"]) == (404, "not_found")
+        assert (client.get(CHAT).status_code, error(client.get(CHAT))["code"]) == (405, "method_not_allowed")
+
+    def test_a_body_that_is_too_large_is_not_read(self, serve: Serve) -> None:
+        server = serve(limits={"body_bytes": 2000})
+        assert error(server.ask("x" * 3000))["code"] == "request_too_large"
+
+        def endless() -> Any:
+            for _ in range(100):
+                yield b" " * 100
+
+        response = server.client.post(CHAT, content=endless(), headers={"Content-Type": "application/json"})
+        assert response.status_code == 413
+        assert server.ask().status_code == 200
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self, serve: Serve) -> None:
+        server = serve(limits={"body_seconds": 0.2})
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as half:
+            half.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+            assert b" 408 " in half.recv(1000)
+
+
+ONE_KEY: dict[str, Any] = {"api_keys": [{"name": "amy", "key_env": "AMY", "requests_per_minute": 1.0, "burst": 2}]}
+
+
+class TestKeys:
+    def test_without_the_key_nothing_below_v1_answers(self, serve: Serve) -> None:
+        server = serve(environment={"AMY": "secret"}, **ONE_KEY)
+        for response in (server.ask(), server.client.get("/v1/models")):
+            assert response.status_code == 401
+            assert error(response)["type"] == "authentication_error"
+            assert response.headers["www-authenticate"] == "Bearer"
+        assert server.client.get("/healthz").status_code == 200
+        assert server.client.get("/").status_code == 200
+
+    def test_above_the_rate_a_client_waits(self, serve: Serve) -> None:
+        server = serve(environment={"AMY": "secret"}, headers={"Authorization": "Bearer secret"}, **ONE_KEY)
+        assert [server.ask().status_code for _ in range(3)] == [200, 200, 429]
+        refused = server.ask()
+        assert error(refused)["type"] == "rate_limit_error"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert server.observed[0][1] == "amy"
+
+    def test_a_key_that_is_not_set_stops_the_start(self, serve: Serve) -> None:
+        with pytest.raises(ConfigError, match="AMY of 'amy' is not set"):
+            serve(**ONE_KEY)
+
+
+class TestLoad:
+    def test_beyond_the_line_requests_are_refused_at_once(self, serve: Serve, models: Any) -> None:
+        server = serve(models(waits=1.0), limits={"in_flight": 1, "waiting": 1, "wait_seconds": 30.0})
+        with ThreadPoolExecutor(6) as threads:
+            replies = list(threads.map(lambda _: server.ask(), range(6)))
+        statuses = sorted(reply.status_code for reply in replies)
+        assert statuses == [200, 200, 503, 503, 503, 503]
+        refused = next(reply for reply in replies if reply.status_code == 503)
+        assert error(refused)["code"] == "overloaded"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert server.client.get("/healthz").json()["in_flight"] == 0
+
+    def test_a_stream_is_refused_before_it_begins(self, serve: Serve, models: Any, streamed: Any) -> None:
+        server = serve(models(known="a b", waits=1.0), limits={"in_flight": 1, "waiting": 0})
+        with streamed(server, model="aag", messages=[{"role": "user", "content": "Who?"}]) as lines:
+            next(lines)
+            assert server.ask(stream=True).status_code == 503
+
+    def test_a_model_without_room_is_503_and_a_broken_one_500(self, serve: Serve, models: Any) -> None:
+        server = serve(models(fails=Unavailable("full", 7.0)))
+        assert (server.ask().status_code, server.ask().headers["retry-after"]) == (503, "7")
+        server.models.fails, server.models.known = RuntimeError("a path of the server"), "a b c"
+        response = server.ask()
+        assert response.status_code == 500
+        assert "path" not in error(response)["message"]
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_work_ends_when_the_client_leaves(self, serve: Serve, models: Any, stream: bool) -> None:
+        server = serve(models(known="a b", waits=3600))
+        host, port = server.url.removeprefix("http://").split(":")
+        body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": "Who?"}], "stream": stream}).encode()
+        with socket.create_connection((host, int(port))) as leaving:
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaving.sendall(head.encode() + body)
+            wait_until(lambda: server.models.waiting == 1)
+        wait_until(lambda: server.models.waiting == 0, 1.0)
+        assert server.models.cancelled == 1
+        wait_until(lambda: server.client.get("/healthz").json()["in_flight"] == 0)
+
+    def test_one_that_leaves_the_line_is_no_longer_waited_for(self, serve: Serve, models: Any) -> None:
+        server = serve(models(waits=0.5), limits={"in_flight": 1})
+        first = threading.Thread(target=server.ask)
+        first.start()
+        wait_until(lambda: server.models.waiting == 1)
+        host, port = server.url.removeprefix("http://").split(":")
+        body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": "Who?"}]}).encode()
+        with socket.create_connection((host, int(port))) as leaving:
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaving.sendall(head.encode() + body)
+            wait_until(lambda: server.client.get("/healthz").json()["waiting"] == 1)
+        wait_until(lambda: server.client.get("/healthz").json()["waiting"] == 0)
+        first.join()
+        assert len(server.observed) == 1
+
+
+class TestHeaders:
+    def test_a_request_id_is_taken_over_or_made(self, serve: Serve) -> None:
+        client = serve().client
+        assert client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+        made = client.get("/healthz", headers={"X-Request-Id": "no good"}).headers["x-request-id"]
+        assert len(made) == 32
+
+    def test_other_sites_are_kept_out_unless_named(self, serve: Serve) -> None:
+        preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        assert "access-control-allow-origin" not in serve().client.options(CHAT, headers=preflight).headers
+        named = serve(cors_origins=["https://app.example"]).client
+        assert named.options(CHAT, headers=preflight).headers["access-control-allow-origin"] == "https://app.example"
+        other = preflight | {"Origin": "https://other.example"}
+        assert "access-control-allow-origin" not in named.options(CHAT, headers=other).headers

@@ -1,0 +1,63 @@
+"""The page's files: complete, of this server alone, and without a way for text to become markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+Serve = Callable[..., Any]
+PAGE = files("aag_ray.serve") / "page"
+NAMES = ("index.html", "app.js", "style.css", "docs.html", "docs.js")
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html"),
+        ("/app.js", "text/javascript"),
+        ("/style.css", "text/css"),
+        ("/docs", "text/html"),
+        ("/docs.js", "text/javascript"),
+    ],
+)
+def test_every_file_is_served_as_what_it_is(serve: Serve, path: str, kind: str):
+    response = serve().client.get(path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(kind)
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_policy_lets_nothing_in_from_elsewhere_and_no_text_become_markup(serve: Serve):
+    policy = serve().client.get("/").headers["content-security-policy"]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self'"
+    assert rules["frame-ancestors"] == "'none'"
+    assert rules["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_names_another_site_or_writes_markup(name: str):
+    text = (PAGE / name).read_text()
+    assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", text)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser", text)
+    assert not re.search(r"<script(?![^>]*src=)|\son[a-z]+=|<style|style=", text)
+
+
+def test_every_part_that_the_script_asks_for_is_on_the_page():
+    html, script = (PAGE / "index.html").read_text(), (PAGE / "app.js").read_text()
+    asked = set(re.findall(r'byId\("([^"]+)"\)', script))
+    assert asked <= set(re.findall(r'id="([^"]+)"', html))
+    for name in re.findall(r'part\("\.([a-z-]+)', script):
+        assert re.search(rf'class="[^"]*\b{name}\b', html), name
+
+
+def test_without_the_page_there_is_only_the_api(serve: Serve):
+    client = serve(page=False).client
+    assert client.get("/").status_code == 404
+    assert client.get("/openapi.json").status_code == 200

@@ -1,0 +1,132 @@
+"""The extractor from questions to a calibrated scorer and its table, on a real local Ray, with a tiny random encoder."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from aag_ray.artifacts import RunError
+from aag_ray.config import EvaluateExtractorConfig, ExtractSection, TrainExtractorConfig
+from aag_ray.evaluate.extractors import evaluate_extractors
+from aag_ray.extract.build import build_extractor, tag_page
+from aag_ray.job import JobResult
+from aag_ray.settings import load_config
+from aag_ray.train.extractor import chosen_windows, hidden_needles, train_extractor
+
+pytestmark = pytest.mark.cluster
+
+
+def settings(encoder: Path, root: Path, *more: str) -> TrainExtractorConfig:
+    return load_config(
+        TrainExtractorConfig,
+        None,
+        [
+            f"run={{root: '{root}', name: tiny}}",
+            "data={contexts: 4, needles: 10, needle_tokens: 300}",
+            "data.world={train_questions: 24, dev_questions: 12, test_questions: 8}",
+            f"scorer.model={{name: '{encoder}', dtype: float32}}",
+            *("scorer.window=96", "scorer.width=8"),
+            "scorer.training={steps: 2, batch: 4, warmup_steps: 1, dev_every: 2, checkpoint_every: 1, dev_examples: 8}",
+            "cluster={cpus_per_worker: 1}",
+            *more,
+        ],
+    )
+
+
+def evaluation(root: Path, encoder: Path, *more: str) -> EvaluateExtractorConfig:
+    extract = f"extract={{model: {{name: '{encoder}', dtype: float32}}}}"
+    grid = "grid={cases: 1, lengths: [200, 300], depths: [0.0, 1.0]}"
+    return load_config(
+        EvaluateExtractorConfig, None, [f"run={{root: '{root}', name: tiny}}", extract, grid, "bootstrap_samples=50", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def trained(cluster: None, tiny_encoder_folder: Path, root: Path) -> JobResult:
+    return train_extractor(settings(tiny_encoder_folder, root))
+
+
+def test_every_split_holds_pages_with_evidence_and_pages_without(trained: JobResult):
+    for split in ("train", "dev", "test"):
+        made = trained.metrics["data"][split]
+        assert 0 < made["with_evidence"] < made["pages"]
+
+
+def test_the_trained_scorer_is_calibrated_and_extracts(trained: JobResult, root: Path):
+    model = root / "tiny" / "scorer" / "model"
+    assert json.loads((model / "config.json").read_text())["calibration"]["fitted"]
+    extractor = build_extractor(ExtractSection(checkpoint=str(model), threshold=0.0))
+    page = tag_page("The capital of Peru is Lima. It rains.", "https://a.example/", kind="text").tagged
+    extraction = extractor.extract("What is the capital of Peru?", [page])
+    assert extraction.calibrated
+    for evidence in extraction.evidence:
+        assert page.page.text[evidence.start : evidence.end] == evidence.text
+
+
+def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_encoder_folder: Path, root: Path):
+    model = root / "tiny" / "scorer" / "model" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    assert train_extractor(settings(tiny_encoder_folder, root)).metrics == trained.metrics
+    assert model.stat().st_mtime_ns == before
+
+
+def test_the_table_has_a_row_for_each_extractor_and_the_grids_are_pictures(
+    trained: JobResult, tiny_encoder_folder: Path, root: Path
+):
+    result = evaluate_extractors(evaluation(root, tiny_encoder_folder), say=lambda line: None)
+    folder = root / "tiny" / "evaluate"
+    assert set(result.metrics["systems"]) == {"all", "bm25", "embedding", "untrained", "scorer"}
+    assert result.metrics["systems"]["all"]["at_budget"]["answer_kept"]["value"] == 100
+    assert set(result.metrics["differences"]) == {"scorer-bm25", "scorer-embedding", "scorer-untrained"}
+    assert 0 <= result.metrics["systems"]["scorer"]["calibration"]["ece"] <= 1
+    table = (folder / "table.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in table[2:]] == ["all", "bm25", "embedding", "untrained", "scorer"]
+    assert all((folder / f"needles-{kind}-scorer.png").read_bytes().startswith(b"\x89PNG") for kind in ("single", "several"))
+
+
+def test_a_run_without_pages_or_without_a_scorer_says_what_to_do(
+    cluster: None, tiny_encoder_folder: Path, root: Path, tmp_path: Path
+):
+    with pytest.raises(RunError, match=r"jobs/train_extractor\.py run\.name=tiny"):
+        evaluate_extractors(evaluation(tmp_path, tiny_encoder_folder))
+    train_extractor(settings(tiny_encoder_folder, tmp_path, "stage=data"))
+    with pytest.raises(RunError, match="holds no trained scorer"):
+        evaluate_extractors(evaluation(tmp_path, tiny_encoder_folder, "grid.cases=0", "extractors=[scorer]"))
+
+
+def test_windows_without_evidence_are_limited_and_the_hardest_are_among_them():
+    def row(name: str, share: float, label: float) -> dict:
+        return {"id": name, "features": [(share, 0.0, 0.0, 0.0, 0.0)], "labels": [label]}
+
+    rows = [row("gold", 0.5, 1.0), row("gold too", 0.1, 1.0), row("hard", 0.9, 0.0), *(row(f"{n}", 0.0, 0.0) for n in range(9))]
+    chosen = [each["id"] for each in chosen_windows(rows, 1.0, seed=3)]
+    assert len(chosen) == 4
+    assert {"gold", "gold too", "hard"} <= set(chosen)
+    assert chosen == [each["id"] for each in chosen_windows(rows, 1.0, seed=3)]
+    assert len(chosen_windows(rows, 50.0, seed=3)) == len(rows)
+
+
+def test_needles_are_hidden_where_they_can_be_found(trained: JobResult, tiny_encoder_folder: Path):
+    from aag_ray.train.questions import load_splits
+
+    questions = load_splits(settings(tiny_encoder_folder, Path("runs")).data, 29)[0]["train"]
+    made = list(hidden_needles(questions, 10, 300, "train", 29))
+    assert [each.relevant for each in made].count(False) == 2
+    assert made == list(hidden_needles(questions, 10, 300, "train", 29))
+    for each in made:
+        if each.relevant:
+            assert any(answer in " ".join(each.text_of(number) for number in each.gold) for answer in each.answers)
