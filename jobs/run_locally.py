@@ -114,6 +114,15 @@ async def run_to_its_end(address: str, entrypoint: str) -> int:
     return details.driver_exit_code or 1
 
 
+def answers(address: str) -> bool:
+    host, port = address.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def leave(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
@@ -129,7 +138,14 @@ def main() -> int:
         set_environment(Path(folder))
         print("starting Ray on this machine ...", file=sys.stderr, flush=True)
         with local_ray(Path(folder)) as address:
-            return asyncio.run(run_to_its_end(address, shlex.join([sys.executable, *sys.argv[1:]])))
+            try:
+                return asyncio.run(run_to_its_end(address, shlex.join([sys.executable, *sys.argv[1:]])))
+            except Exception as error:
+                if answers(address):
+                    raise
+                print(f"the Ray that ran the job is gone ({type(error).__name__}: {error})", file=sys.stderr)
+                print("what was finished is kept: the same command goes on from there", file=sys.stderr)
+                return 1
 
 
 if __name__ == "__main__":
