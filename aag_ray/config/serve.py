@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from aag_ray.config.basics import Natural, Positive, Seconds, Share
+from aag_ray.config.basics import ModelSection, Natural, Positive, Seconds, Share
+from aag_ray.config.extract import ExtractSection
+from aag_ray.config.fetch import FetchSection
+from aag_ray.config.pages import PagesSection
+from aag_ray.config.search import RankSection, SearchSection
 from aag_ray.settings import Section
 
 ModeName = Literal["aag", "aag-search", "aag-auto"]
@@ -95,3 +99,29 @@ class ServeSection(Section):
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ValueError(f"cors_origins: {origin!r} is not an origin as https://app.example.org")
         return self
+
+
+class DecodingSection(Section):
+    """How prompts are decoded together: up to `batch` at a time, while up to `waiting` more wait; beyond that, 503."""
+
+    batch: Positive = 16
+    waiting: Positive = 64
+
+
+class AppSection(Section):
+    """Everything the served application can be told (`args` in serve_config.yaml).
+
+    `awakening` is the model folder of a run of `jobs/train_aag.py`; None is the newest below `runs`, or the base model alone
+    where there is none. `extract.checkpoint` None is the newest trained scorer below `runs`, or the untrained one.
+    """
+
+    endpoint: ServeSection = ServeSection()
+    model: ModelSection = ModelSection()
+    awakening: str | None = None
+    runs: str = "runs"
+    decoding: DecodingSection = DecodingSection()
+    search: SearchSection = SearchSection()
+    fetch: FetchSection = FetchSection()
+    rank: RankSection = RankSection()
+    pages: PagesSection = PagesSection()
+    extract: ExtractSection = ExtractSection()

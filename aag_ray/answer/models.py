@@ -1,0 +1,132 @@
+"""Memory and reader of the policy around real models: AAG where it is trained, the base model alone where it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+
+from aag_ray import prompts
+from aag_ray.answer.parts import Awakening, Piece, Unavailable
+from aag_ray.awaken.awakened import AwakeningModel
+from aag_ray.extract.evidence import Evidence
+from aag_ray.extract.tokens import estimated_tokens
+from aag_ray.llm.adapters import Adapter
+from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.streaming import QueueFull, StreamingEngine
+from aag_ray.records import Passage
+
+
+class AwakenedParts:
+    """A trained awakening model: writes the dummy document, makes the adapter, reads with it or from evidence.
+
+    What is read from evidence is read as it was trained to be: passages in the prompt, without the question's adapter.
+    """
+
+    def __init__(self, model: AwakeningModel, batch: int = 16, waiting: int = 64) -> None:
+        self.model = model
+        self.engine = StreamingEngine(model.loaded, batch, waiting)
+        writer = model.generator.engine.loaded
+        self.writer = self.engine if writer is model.loaded else StreamingEngine(writer, batch, waiting)
+        # Made once: prompts that share these very adapters are decoded together.
+        self.reading = model.shared
+        self.writing = [model.generator.lora()] if model.generator.lora is not None else []
+
+    async def awaken(self, question: str) -> Awakening:
+        """The dummy document and the adapter made from both. Raises Unavailable while too many prompts wait."""
+        prompt = prompts.generator_prompt(question)
+        text, prompt_tokens, new = "", 0, 0
+        async for piece in _stream(self.writer, prompt, self.model.settings.max_document_tokens, None, self.writing):
+            text += piece.text
+            prompt_tokens, new = prompt_tokens + piece.prompt_tokens, new + piece.new_tokens
+        document = text.strip()
+        adapter = await self.engine.call(lambda: self.model.adapters([question], [document]))
+        return Awakening(document, adapter, facts_of(adapter), prompt_tokens, new)
+
+    def tokens(self, text: str) -> int:
+        return estimated_tokens([text])[0]
+
+    async def read(
+        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
+    ) -> AsyncGenerator[Piece, None]:
+        adapter, document = None, None
+        if awakening is not None and not evidence:
+            place = self.model.settings.document_in
+            adapter = awakening.adapter if place != "text" else None
+            document = awakening.document if place != "parameters" else None
+        prompt = prompts.reader_prompt(question, document=document, passages=passages_of(evidence))
+        async for piece in _stream(self.engine, prompt, answer_tokens, adapter, self.reading):
+            yield piece
+
+    def close(self) -> None:
+        for engine in {self.engine, self.writer}:
+            engine.close()
+
+
+class BaseParts:
+    """The base model alone, asked in its chat template: there is nothing to awaken with, and the facts say so."""
+
+    def __init__(self, loaded: LoadedModel, batch: int = 16, waiting: int = 64) -> None:
+        self.loaded, self.engine = loaded, StreamingEngine(loaded, batch, waiting)
+
+    async def awaken(self, question: str) -> Awakening:
+        return Awakening("", None, {"trained": False})
+
+    def tokens(self, text: str) -> int:
+        return estimated_tokens([text])[0]
+
+    async def read(
+        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
+    ) -> AsyncGenerator[Piece, None]:
+        shown = " ".join(passage.text for passage in passages_of(evidence)) or None
+        prompt = prompts.zero_shot_prompt(self.loaded.tokenizer, question, shown)
+        async for piece in _stream(self.engine, prompt, answer_tokens, None, ()):
+            yield piece
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def passages_of(evidence: Sequence[Evidence]) -> list[Passage]:
+    """One passage for each page, in the order of its best span; its spans in page order, and its host as the title."""
+    order = list(dict.fromkeys(each.url for each in evidence))
+    by_page = sorted(evidence, key=lambda each: (order.index(each.url), each.start))
+    return [
+        Passage(url, urlsplit(url).hostname or url, " ".join(each.text for each in spans))
+        for url, spans in groupby(by_page, key=lambda each: each.url)
+    ]
+
+
+def facts_of(adapter: Adapter) -> dict[str, Any]:
+    """What can be shown of one question's adapter: its layers, rank, size, and the norm of all its updates together."""
+    squares, size, rank = 0.0, 0, 0
+    with torch.inference_mode():
+        for a, b in adapter.factors.values():
+            one, two = a[0].float(), b[0].float()
+            squares += float(((one.T @ one) * (two @ two.T)).sum())  # ||A B||^2 = trace(A^T A B B^T)
+            size += one.numel() + two.numel()
+            rank = max(rank, one.shape[1])
+    return {"trained": True, "layers": len(adapter.factors), "rank": rank, "numbers": size, "norm": round(squares**0.5, 4)}
+
+
+async def _stream(
+    engine: StreamingEngine, prompt: str, tokens: int, adapter: Adapter | None, shared: Sequence[Adapter]
+) -> AsyncGenerator[Piece, None]:
+    """Pieces with the tokens that each adds; the first brings those of the prompt."""
+    prompt_tokens: int | None = None
+    written = 0
+    stream = engine.stream(prompt, max_new_tokens=tokens, adapter=adapter, shared=shared)
+    try:
+        async for piece in stream:
+            first = piece.prompt_tokens if prompt_tokens is None else 0
+            prompt_tokens = piece.prompt_tokens
+            yield Piece(piece.text, first, piece.new_tokens - written, piece.end == "length")
+            written = piece.new_tokens
+    except QueueFull as error:
+        raise Unavailable(str(error)) from error
+    finally:
+        await asyncio.shield(stream.aclose())

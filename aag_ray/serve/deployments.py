@@ -1,0 +1,158 @@
+"""What runs in replicas of its own: the model, the web, the extractor, and the policy that joins them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from aag_ray.answer.event import AnswerEvent
+from aag_ray.answer.parts import Awakening, Piece
+from aag_ray.answer.request import AnswerRequest
+from aag_ray.artifacts import RunError, newest_run
+from aag_ray.config import AnswerSection, AppSection, ExtractSection
+from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
+from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteWeb
+from aag_ray.threads import share_cores
+from aag_ray.web.fetched import Fetched
+from aag_ray.web.search.answer import SearchAnswer
+from aag_ray.web.search.request import SearchRequest
+
+log = logging.getLogger(__name__)
+
+
+@serve.deployment(name="engine", max_ongoing_requests=128)
+class EngineDeployment:
+    """The language model with its roles: writes dummy documents, makes adapters, reads. One thread owns it."""
+
+    def __init__(self, section: AppSection) -> None:
+        share_cores()
+        from aag_ray.answer.models import AwakenedParts, BaseParts
+        from aag_ray.awaken.awakened import AwakeningModel
+        from aag_ray.llm.load import load_model
+
+        folder, decoding = trained_model(section), section.decoding
+        if folder is None:
+            log.warning("no trained run below %s: the base model %s answers alone", section.runs, section.model.name)
+            self.parts: Any = BaseParts(load_model(section.model), decoding.batch, decoding.waiting)
+        else:
+            log.info("awakening with %s", folder)
+            self.parts = AwakenedParts(AwakeningModel.from_pretrained(folder), decoding.batch, decoding.waiting)
+
+    async def awaken(self, question: str) -> Awakening:
+        return await self.parts.awaken(question)
+
+    async def read(
+        self, question: str, awakening: Awakening | None, evidence: tuple[Evidence, ...], *, answer_tokens: int
+    ) -> AsyncGenerator[Piece, None]:
+        async for piece in self.parts.read(question, awakening, evidence, answer_tokens=answer_tokens):
+            yield piece
+
+    def __del__(self) -> None:
+        if hasattr(self, "parts"):
+            self.parts.close()
+
+
+@serve.deployment(name="web", max_ongoing_requests=128)
+class WebDeployment:
+    """Search engines and the guarded fetcher, with their breakers, politeness and cache: one replica shares them best."""
+
+    def __init__(self, section: AppSection) -> None:
+        from aag_ray.web.fetch import Fetcher
+        from aag_ray.web.search.pool import SearchPool
+
+        self.pool, self.fetcher = SearchPool(section.search), Fetcher(section.fetch)
+        self.opened = asyncio.Lock()
+        self.open = False
+
+    async def _ready(self) -> None:
+        async with self.opened:
+            if not self.open:
+                await self.pool.__aenter__()
+                await self.fetcher.__aenter__()
+                self.open = True
+
+    async def search(self, request: SearchRequest, *, deadline: float | None = None) -> SearchAnswer:
+        await self._ready()
+        return await self.pool.search(request, deadline=deadline)
+
+    async def fetch(self, url: str, *, deadline: float | None = None, max_age: float | None = None) -> Fetched:
+        await self._ready()
+        return await self.fetcher.fetch(url, deadline=deadline, max_age=max_age)
+
+    async def __del__(self) -> None:
+        if getattr(self, "open", False):
+            await self.fetcher.__aexit__()
+            await self.pool.__aexit__()
+
+
+@serve.deployment(name="extractor", max_ongoing_requests=32)
+class ExtractorDeployment:
+    """The extractor, one request after another in a thread of its own."""
+
+    def __init__(self, section: AppSection) -> None:
+        share_cores()
+        from aag_ray.extract.build import build_extractor
+
+        self.extractor = build_extractor(trained_extractor(section))
+        self.turn = asyncio.Lock()
+        log.info("extracting with %s", self.extractor.name)
+
+    async def extract(self, question: str, pages: tuple[TaggedPage, ...]) -> Extraction:
+        async with self.turn:
+            return await asyncio.to_thread(self.extractor.extract, question, pages)
+
+
+@serve.deployment(name="answering", max_ongoing_requests=256)
+class AnsweringDeployment:
+    """The policy. `user_config` is the section `endpoint.answer`: it changes from the next request on, without a restart."""
+
+    def __init__(
+        self,
+        section: AppSection,
+        engine: DeploymentHandle[Any],
+        web: DeploymentHandle[Any],
+        extractor: DeploymentHandle[Any],
+    ) -> None:
+        from aag_ray.answer.parser import UntrainedParser
+        from aag_ray.answer.policy import Policy
+        from aag_ray.answer.web_path import WebPath
+        from aag_ray.web.rank.mixed import Ranker
+
+        models, found = RemoteEngine(engine), RemoteWeb(web)
+        answering = section.endpoint.answer
+        path = WebPath(found, found, Ranker(section.rank), RemoteExtractor(extractor), answering, section.pages)
+        self.policy = Policy(UntrainedParser(), models, models, path, answering)
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        self.policy.configure(AnswerSection.model_validate(user_config))
+
+    async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
+        async for event in self.policy.answer(request):
+            yield event
+
+
+def trained_model(section: AppSection) -> Path | None:
+    """The folder of the awakening model: the one that is named, the newest run's, or None if there is no run."""
+    if section.awakening is not None:
+        return Path(section.awakening)
+    try:
+        return newest_run(Path(section.runs), "hypernetwork").folder / "hypernetwork" / "model"
+    except RunError:
+        return None
+
+
+def trained_extractor(section: AppSection) -> ExtractSection:
+    """The extractor's section with the newest trained scorer, where none is named and there is one."""
+    if section.extract.checkpoint is not None or section.extract.extractor != "scorer":
+        return section.extract
+    try:
+        folder = newest_run(Path(section.runs), "scorer").folder / "scorer" / "model"
+    except RunError:
+        return section.extract
+    return section.extract.model_copy(update={"checkpoint": str(folder)})

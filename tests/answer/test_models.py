@@ -1,0 +1,141 @@
+"""Memory and reader around real (tiny) models: what they say is what the models say, and a full queue is told."""
+
+import asyncio
+import math
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from aag_ray import prompts
+from aag_ray.answer.models import AwakenedParts, BaseParts, facts_of, passages_of
+from aag_ray.answer.parts import Awakening, Unavailable
+from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
+from aag_ray.awaken.generator import DocumentGenerator
+from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
+from aag_ray.awaken.sft import new_lora
+from aag_ray.config import HypernetworkSection, LoraSection
+from aag_ray.extract.evidence import Evidence
+from aag_ray.llm.adapters import Adapter
+from aag_ray.llm.engine import TransformersEngine
+from aag_ray.llm.load import LoadedModel
+
+QUESTION = "What is the capital of France?"
+EVIDENCE = (
+    Evidence("https://b.example/p", 4, 50, 60, "The capital is here.", 0.9),
+    Evidence("https://a.example/q", 1, 0, 9, "Paris is.", 0.8),
+    Evidence("https://b.example/p", 2, 10, 20, "France is large.", 0.7),
+)
+
+
+def moved(module: torch.nn.Module, seed: int) -> torch.nn.Module:
+    draw = torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=draw) * 0.2
+    return module
+
+
+@pytest.fixture
+def model(tiny: LoadedModel) -> AwakeningModel:
+    section = HypernetworkSection(modules=("down_proj",), rank=2, width=16)
+    network = build_hypernetwork(section, layer_shapes(tiny.model, section.modules), 64)
+    moved(network, 1)
+    loras = [new_lora(tiny, LoraSection(rank=2), seed=seed) for seed in (2, 3)]
+    for lora in loras:
+        moved(lora, 4)
+    settings = AwakeningSettings(str(tiny.path), "generator", document_in="both", max_document_tokens=8, max_answer_tokens=6)
+    return AwakeningModel(tiny, settings, DocumentGenerator(tiny, loras[0], 8), loras[1], network)
+
+
+@pytest.fixture
+def parts(model: AwakeningModel) -> Iterator[AwakenedParts]:
+    parts = AwakenedParts(model, batch=4, waiting=2)
+    yield parts
+    parts.close()
+
+
+async def text_of(parts: AwakenedParts | BaseParts, awakening: Awakening | None, evidence: tuple[Evidence, ...] = ()) -> str:
+    return "".join([piece.text async for piece in parts.read(QUESTION, awakening, evidence, answer_tokens=6)]).strip()
+
+
+@pytest.mark.asyncio
+async def test_it_awakens_and_answers_as_the_model_does_alone(parts: AwakenedParts, model: AwakeningModel):
+    awakening = await parts.awaken(QUESTION)
+    alone = model.awaken(QUESTION)
+    assert awakening.document == alone.document
+    for name, (a, b) in alone.adapter.factors.items():
+        torch.testing.assert_close(awakening.adapter.factors[name], (a, b))
+    assert await text_of(parts, awakening) == alone.answer()
+    assert awakening.prompt_tokens > 0
+    assert awakening.new_tokens > 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("place", ["text", "parameters", "both"])
+async def test_the_document_is_where_the_model_was_trained_to_want_it(parts: AwakenedParts, model: AwakeningModel, place: str):
+    model.with_document_in(place)  # type: ignore[arg-type]
+    assert await text_of(parts, await parts.awaken(QUESTION)) == model.awaken(QUESTION).answer()
+
+
+@pytest.mark.asyncio
+async def test_evidence_is_read_as_passages_with_the_readers_own_lora(parts: AwakenedParts, model: AwakeningModel):
+    prompt = prompts.reader_prompt(QUESTION, passages=passages_of(EVIDENCE))
+    expected = TransformersEngine(model.loaded).generate([prompt], max_new_tokens=6, shared=model.shared)[0].text
+    assert await text_of(parts, await parts.awaken(QUESTION), EVIDENCE) == expected
+
+
+@pytest.mark.asyncio
+async def test_many_questions_at_once_get_their_own_answers(parts: AwakenedParts, model: AwakeningModel):
+    parts.engine.waiting = 64
+    questions = [f"Question number {n}?" for n in range(6)]
+    awakenings = await asyncio.gather(*(parts.awaken(question) for question in questions))
+    assert [each.document for each in awakenings] == [model.awaken(question).document for question in questions]
+
+
+@pytest.mark.asyncio
+async def test_pieces_count_their_tokens_once(parts: AwakenedParts, model: AwakeningModel):
+    pieces = [piece async for piece in parts.read(QUESTION, None, (), answer_tokens=5)]
+    whole = TransformersEngine(model.loaded).generate([prompts.reader_prompt(QUESTION)], max_new_tokens=5, shared=model.shared)[
+        0
+    ]
+    assert sum(piece.new_tokens for piece in pieces) == whole.new_tokens
+    assert sum(piece.prompt_tokens for piece in pieces) == whole.prompt_tokens
+
+
+@pytest.mark.asyncio
+async def test_a_full_queue_is_unavailable(parts: AwakenedParts):
+    hold = threading.Event()
+    busy = asyncio.create_task(parts.engine.call(hold.wait))
+    await asyncio.sleep(0.05)
+    waiting = [asyncio.create_task(parts.awaken(QUESTION)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable, match="2 prompts are waiting"):
+        await parts.awaken(QUESTION)
+    hold.set()
+    await asyncio.gather(busy, *waiting)
+
+
+@pytest.mark.asyncio
+async def test_the_base_model_alone_says_that_nothing_is_trained(tiny: LoadedModel):
+    parts = BaseParts(tiny)
+    awakening = await parts.awaken(QUESTION)
+    assert (awakening.document, awakening.facts) == ("", {"trained": False})
+    prompt = prompts.zero_shot_prompt(tiny.tokenizer, QUESTION)
+    assert await text_of(parts, awakening) == TransformersEngine(tiny).generate([prompt], max_new_tokens=6)[0].text
+    assert await text_of(parts, None, EVIDENCE) != ""
+    parts.close()
+
+
+def test_evidence_becomes_one_passage_a_page_best_page_first_spans_in_page_order():
+    one, two = passages_of(EVIDENCE)
+    assert (one.id, one.title, one.text) == ("https://b.example/p", "b.example", "France is large. The capital is here.")
+    assert (two.title, two.text) == ("a.example", "Paris is.")
+    assert passages_of(()) == []
+
+
+def test_the_facts_of_an_adapter_are_those_of_its_update():
+    a, b = torch.randn(1, 6, 2), torch.randn(1, 2, 4)
+    facts = facts_of(Adapter({"x.down_proj": (a, b), "y.down_proj": (2 * a, b)}))
+    norm = math.sqrt(float((a[0] @ b[0]).square().sum()) * 5)
+    assert facts == {"trained": True, "layers": 2, "rank": 2, "numbers": 2 * 20, "norm": pytest.approx(norm, rel=1e-4)}
