@@ -42,10 +42,13 @@ from aag_ray.config.crawl import (
     WebRunSection,
 )
 from aag_ray.config.extract import (
+    BuildInstructionsConfig,
+    EndpointSection,
     EvaluateExtractorConfig,
     ExtractorDataSection,
     ExtractSection,
     GridSection,
+    InstructionsSection,
     ScorerSection,
     TrainExtractorConfig,
 )
@@ -90,6 +93,7 @@ __all__ = [
     "AppSection",
     "BreakerSection",
     "BudgetSection",
+    "BuildInstructionsConfig",
     "CacheSection",
     "ClusterSection",
     "CompressSection",
@@ -100,6 +104,7 @@ __all__ = [
     "DecodingSection",
     "DistillSection",
     "DocumentIn",
+    "EndpointSection",
     "EvaluateExtractorConfig",
     "EvaluateSection",
     "ExtractSection",
@@ -110,6 +115,7 @@ __all__ = [
     "GridSection",
     "GuardSection",
     "HypernetworkSection",
+    "InstructionsSection",
     "JobConfig",
     "LimitsSection",
     "LoraSection",

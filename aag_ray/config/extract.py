@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aag_ray.config.aag import DataSection
 from aag_ray.config.basics import (
@@ -112,3 +112,61 @@ class EvaluateExtractorConfig(JobConfig):
     max_pages: Positive | None = None
     grid: GridSection = GridSection()
     bootstrap_samples: Positive = 2000
+
+
+class EndpointSection(Section):
+    """A teacher behind an OpenAI-compatible endpoint. Its key stands in the environment variable `key_env` and nowhere else.
+
+    `base_url` ends before /chat/completions; prices are for a million tokens; `requests_per_minute` None is no limit.
+    """
+
+    base_url: str
+    model: str
+    key_env: str | None = None
+    max_tokens: Positive = 4096
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    retries: Natural = 4
+    concurrency: Positive = 10
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    price_in: float = Field(default=0.0, ge=0)
+    price_out: float = Field(default=0.0, ge=0)
+
+
+class InstructionsSection(Section):
+    """From requests and pages to an instruction set.
+
+    `teacher` is who labels: `gold` knows the answers of the questions and needles in `data`; `local` is `model`; `endpoint`
+    is asked over HTTP. The last two also label the requests and pages of `rows`, a file as `aag extract --input` reads it, and
+    are asked twice: for the information, and to check it. `negatives` is the share of the set in which nothing is relevant.
+    `similarity` is that from which pages count as near-duplicates. Windows hold up to `window_tokens`, counted by `model`.
+    """
+
+    teacher: Literal["gold", "local", "endpoint"] = "gold"
+    rows: Path | None = None
+    endpoint: EndpointSection | None = None
+    model: ModelSection = ModelSection()
+    max_new_tokens: Positive = 1024
+    window_tokens: Positive = 6000
+    negatives: float = Field(default=0.5, ge=0, lt=1)
+    similarity: float = Field(default=0.8, gt=0, le=1)
+    batch: Positive = 16
+    actors: Positive = 1
+    cpus_per_actor: float = Field(default=1.0, gt=0)
+    gpus_per_actor: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def teacher_can_be_asked(self) -> InstructionsSection:
+        if self.teacher == "endpoint" and self.endpoint is None:
+            raise ValueError("teacher=endpoint needs endpoint.base_url and endpoint.model")
+        if self.teacher == "gold" and self.rows is not None:
+            raise ValueError("teacher=gold knows no answers to the requests of rows; use local or endpoint")
+        return self
+
+
+class BuildInstructionsConfig(JobConfig):
+    """Everything `jobs/build_instructions.py` can be told."""
+
+    run: RunSection = RunSection(name="instructions")
+    seed: Natural = 29
+    data: ExtractorDataSection = ExtractorDataSection()
+    instructions: InstructionsSection = InstructionsSection()

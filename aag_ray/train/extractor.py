@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import torch
 from aag_ray.artifacts import Run, read_table, write_atomically, write_table
 from aag_ray.config import ModelSection, ScorerSection, TrainExtractorConfig
 from aag_ray.extract.examples import ExtractionExample
+from aag_ray.extract.labelled import label_pages
 from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
 from aag_ray.qa_files import QaFileError
-from aag_ray.records import Question
-from aag_ray.train.questions import load_splits
 from aag_ray.train.staged import Work, run_stages
+from aag_ray.world.questions import load_splits
 
 DECIDES = {"data": ("seed", "data"), "scorer": ("scorer",)}
 
@@ -37,42 +36,21 @@ def train_extractor(config: TrainExtractorConfig) -> JobResult:
 
 def data(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]:
     """Pages with the numbers of the spans that help, of every split, as parquet; what cannot be labelled is counted."""
-    from aag_ray.extract.gold import label
-
     splits, read = load_splits(config.data, config.seed)
     metrics: dict[str, Any] = {"read": read["splits"]}
     for split, questions in splits.items():
-        labelled = list(label(questions, config.data.negatives, config.seed))
-        examples = [each.example for each in labelled if each.example is not None]
-        needles = config.data.needles if split == "train" else config.data.needles // 10
-        examples += hidden_needles(questions, needles, config.data.needle_tokens, split, config.seed)
+        examples, outcomes = label_pages(questions, config.data, split, config.seed)
         if not examples:
-            raise QaFileError(f"no question of the {split} split could be labelled: {Counter(e.outcome for e in labelled)}")
+            raise QaFileError(f"no question of the {split} split could be labelled: {outcomes}")
         write_table(folder / f"{split}.parquet", [each.to_row() for each in examples])
         metrics[split] = {
             "questions": len(questions),
             "pages": len(examples),
             "with_evidence": sum(each.relevant for each in examples),
-            "needles": needles,
-            "outcomes": dict(Counter(each.outcome.value for each in labelled)),
+            "outcomes": outcomes,
         }
         print(f"  {split}: {len(examples)} pages, {metrics[split]['with_evidence']} with evidence", flush=True)
     return metrics
-
-
-def hidden_needles(questions: Sequence[Question], count: int, tokens: int, name: str, seed: int) -> Iterator[ExtractionExample]:
-    """Made-up facts at random depths of pages laid from the questions' passages; every fifth page lacks its fact."""
-    from aag_ray.extract.haystack import haystack, hide_needle, spread
-    from aag_ray.extract.needles import make_needles
-    from aag_ray.extract.tokens import estimated_tokens
-
-    draw = random.Random(f"hidden:{seed}:{name}")
-    texts = list({passage.id: passage.text for question in questions for passage in question.contexts}.values())
-    for number, needle in enumerate(make_needles(count, draw.randrange(2**31), languages=("en",))):
-        length = draw.randint(tokens // 4, tokens)
-        page = haystack([draw.choice(texts) for _ in range(length)], length, estimated_tokens, f"haystack:{number}")
-        depths = [] if number % 5 == 4 else spread(draw.random(), len(needle.sentences))
-        yield hide_needle(needle, page, depths, identity=f"needle:{name}:{number}", decoys=number % 3, seed=seed)
 
 
 def examples_of(run: Run, split: str) -> list[ExtractionExample]:

@@ -19,7 +19,7 @@ from aag_ray.awaken.mixture import (
 from aag_ray.config import TrainAagConfig
 from aag_ray.records import Document, Question
 from aag_ray.settings import ConfigError
-from aag_ray.train.questions import load_splits
+from aag_ray.world.questions import load_splits
 
 Metrics = dict[str, Any]
 

@@ -11,9 +11,10 @@ from aag_ray.artifacts import RunError
 from aag_ray.config import EvaluateExtractorConfig, ExtractSection, TrainExtractorConfig
 from aag_ray.evaluate.extractors import evaluate_extractors
 from aag_ray.extract.build import build_extractor, tag_page
+from aag_ray.extract.labelled import hidden_needles
 from aag_ray.job import JobResult
 from aag_ray.settings import load_config
-from aag_ray.train.extractor import chosen_windows, hidden_needles, train_extractor
+from aag_ray.train.extractor import chosen_windows, train_extractor
 
 pytestmark = pytest.mark.cluster
 
@@ -121,7 +122,7 @@ def test_windows_without_evidence_are_limited_and_the_hardest_are_among_them():
 
 
 def test_needles_are_hidden_where_they_can_be_found(trained: JobResult, tiny_encoder_folder: Path):
-    from aag_ray.train.questions import load_splits
+    from aag_ray.world.questions import load_splits
 
     questions = load_splits(settings(tiny_encoder_folder, Path("runs")).data, 29)[0]["train"]
     made = list(hidden_needles(questions, 10, 300, "train", 29))
