@@ -21,11 +21,11 @@ from aag_ray.artifacts import write_json
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import Hypernetwork
 from aag_ray.awaken.reader import make_adapters
-from aag_ray.awaken.sft import load_lora, save_lora
 from aag_ray.config import DocumentIn, ModelSection
 from aag_ray.llm.adapters import Adapter, StaticLora
 from aag_ray.llm.engine import Generation, TransformersEngine
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.llm.sft import load_lora, save_lora
 
 CONFIG = "aag.json"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aag_ray import prompts
-from aag_ray.awaken.sft import load_lora
 from aag_ray.llm.adapters import StaticLora
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.sft import load_lora
 from aag_ray.records import Document, Outcome
 
 

@@ -9,12 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from aag_ray.awaken.batches import mean_over_rows
-
-
-def nll(logits: Tensor, label: Tensor, row: Tensor, rows: int) -> Tensor:
-    """Cross-entropy of (m, V) logits, a mean over each row's target tokens; shape (rows,)."""
-    return mean_over_rows(F.cross_entropy(logits, label, reduction="none"), row, rows)
+from aag_ray.llm.batches import mean_over_rows
 
 
 def kd_temperature(step: int, start: float, every: int) -> float:

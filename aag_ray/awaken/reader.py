@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from aag_ray.awaken import losses
-from aag_ray.awaken.batches import TargetBatch, encode_pair, target_batch, target_logits
 from aag_ray.awaken.hypernetwork import Condition, Hypernetwork, PaperHypernetwork, condition_from
-from aag_ray.awaken.sft import save_lora
 from aag_ray.config import DistillSection
 from aag_ray.llm.adapters import Adapter, StaticLora, applied, bare, stack
+from aag_ray.llm.batches import TargetBatch, encode_pair, nll, target_batch, target_logits
 from aag_ray.llm.engine import length_batches, pad
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.objective import Example, Objective
+from aag_ray.llm.sft import save_lora
 
 
 def read_conditions(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequence[str], longest: int = 2048) -> Condition:
@@ -104,7 +104,7 @@ class ReaderObjective(Objective):
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         examples = [row for example in examples for row in _rows(example)]
         batch, logits, output = self._student(examples)
-        rows = losses.nll(logits, batch.label, batch.row, len(examples))
+        rows = nll(logits, batch.label, batch.row, len(examples))
         terms = {"nll": rows.mean()}
         taught = [n for n, e in enumerate(examples) if e.get("teacher_prompt")] if self._held[1] is not None else []
         if taught and self.distill.asks_teacher:
@@ -162,7 +162,7 @@ class ReaderObjective(Objective):
         rows = [_rows(example) for example in examples]
         flat = [row for part in rows for row in part]
         batch, logits, _ = self._student(flat)
-        each = iter((-losses.nll(logits, batch.label, batch.row, len(flat))).tolist())
+        each = iter((-nll(logits, batch.label, batch.row, len(flat))).tolist())
         return [fmean(next(each) for _ in part) for part in rows]
 
     def save_pretrained(self, folder: Path) -> None:

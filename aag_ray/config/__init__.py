@@ -50,6 +50,7 @@ from aag_ray.config.extract import (
     GridSection,
     InstructionsSection,
     ScorerSection,
+    TagsSection,
     TrainExtractorConfig,
 )
 from aag_ray.config.fetch import (
@@ -140,6 +141,7 @@ __all__ = [
     "ServeSection",
     "Share",
     "TagConfig",
+    "TagsSection",
     "TeacherSection",
     "TrainAagConfig",
     "TrainExtractorConfig",

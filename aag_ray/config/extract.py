@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from aag_ray.config.aag import DataSection
+from aag_ray.config.aag import DataSection, LoraSection
 from aag_ray.config.basics import (
     ClusterSection,
     JobConfig,
@@ -67,14 +67,36 @@ class ScorerSection(Section):
     training: TrainingSection = TrainingSection()
 
 
+class TagsSection(Section):
+    """The tag-emitting language model: a LoRA on `model`, on windows of `window_tokens`, loss on the tags alone.
+
+    For each window with evidence, up to `empty_windows` without are trained on. With `dpo.steps` above 0 it then learns to
+    prefer gold to its own mistakes: `pairs` of them, found on training windows, under `beta`.
+    """
+
+    model: ModelSection = ModelSection()
+    lora: LoraSection = LoraSection()
+    window_tokens: Positive = 768
+    empty_windows: float = Field(default=0.5, ge=0)
+    sft: TrainingSection = TrainingSection()
+    dpo: TrainingSection = TrainingSection(steps=0)
+    pairs: Positive = 64
+    beta: float = Field(default=0.1, gt=0)
+
+
 class TrainExtractorConfig(JobConfig):
-    """Everything `jobs/train_extractor.py` can be told. `stage` runs one stage on what is finished before it."""
+    """Everything `jobs/train_extractor.py` can be told. `stage` runs one stage on what is finished before it.
+
+    `train` says which extractors a run trains.
+    """
 
     run: RunSection = RunSection(name="extractor")
-    stage: Literal["all", "data", "scorer"] = "all"
+    stage: Literal["all", "data", "scorer", "tags"] = "all"
     seed: Natural = 29
+    train: tuple[Literal["scorer", "tags"], ...] = ("scorer",)
     data: ExtractorDataSection = ExtractorDataSection()
     scorer: ScorerSection = ScorerSection()
+    tags: TagsSection = TagsSection()
     cluster: ClusterSection = ClusterSection()
 
 
@@ -95,12 +117,12 @@ class GridSection(Section):
 class EvaluateExtractorConfig(JobConfig):
     """Everything `jobs/evaluate_extractor.py` can be told: which extractors are measured, on the test pages of the run.
 
-    `grid` adds the needle grid: `grid.lengths` in tokens, `grid.depths` from 0 (top) to 1, `grid.cases` in each cell.
+    `tags` is the run's own tag model, or an untrained one; `generating` the same base model writing what it finds.
     """
 
     run: RunSection = RunSection(name="extractor")
     seed: Natural = 29
-    extractors: tuple[Literal["all", "bm25", "embedding", "untrained", "scorer"], ...] = (
+    extractors: tuple[Literal["all", "bm25", "embedding", "untrained", "scorer", "tags", "generating"], ...] = (
         "all",
         "bm25",
         "embedding",
@@ -110,6 +132,8 @@ class EvaluateExtractorConfig(JobConfig):
     extract: ExtractSection = ExtractSection()
     split: Literal["dev", "test"] = "test"
     max_pages: Positive | None = None
+    model: ModelSection = ModelSection()
+    injections: bool = True
     grid: GridSection = GridSection()
     bootstrap_samples: Positive = 2000
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import Manifest, Run, RunError, fingerprint, read_table, write_atomically, write_json
-from aag_ray.config import EvaluateExtractorConfig, ExtractSection
+from aag_ray.config import EvaluateExtractorConfig, ExtractSection, ModelSection
 from aag_ray.evaluate.extraction import Prediction, calibration, predict, summarise
+from aag_ray.evaluate.injections import injection_rates
 from aag_ray.evaluate.intervals import paired_difference
 from aag_ray.evaluate.machine import describe_machine
 from aag_ray.extract.evidence import Extractor
@@ -24,6 +25,7 @@ COLUMNS = (
     ("F1, %", lambda row: _interval(row["own_threshold"]["f1"])),
     ("Answer kept, %", lambda row: _number(row["own_threshold"]["answer_kept"])),
     ("Exactly empty, %", lambda row: _interval(row["own_threshold"]["exact_empty"])),
+    ("Attacks that succeed, %", lambda row: _interval(row.get("injections", {}).get("rate"))),
     ("ms a page, p50", lambda row: f"{row['own_threshold']['ms_per_page']['p50']:.1f}"),
     ("p95", lambda row: f"{row['own_threshold']['ms_per_page']['p95']:.1f}"),
 )
@@ -37,10 +39,10 @@ def evaluate_extractors(config: EvaluateExtractorConfig, say: Say = print) -> Jo
             raise RunError(
                 f"{run.folder} holds no pages; `python jobs/train_extractor.py run.name={config.run.name}` makes them"
             )
-        trained = run.stage("scorer").manifest
+        trained = [manifest.fingerprint for name in ("scorer", "tags") if (manifest := run.stage(name).manifest) is not None]
         stage = run.stage("evaluate")
         settings = config.model_dump(mode="json", exclude={"run"})
-        expected = fingerprint(made.fingerprint, trained.fingerprint if trained else None, settings)
+        expected = fingerprint(made.fingerprint, trained, settings)
         if config.run.fresh or not stage.is_complete(expected):
             folder = stage.start(expected)
             metrics = _measure(config, run, folder, say)
@@ -49,13 +51,22 @@ def evaluate_extractors(config: EvaluateExtractorConfig, say: Say = print) -> Jo
         return JobResult(manifest.metrics if manifest else {}, {"evaluate": str(stage.folder)})
 
 
-def build(name: str, section: ExtractSection, run: Run) -> Extractor:
+def build(name: str, section: ExtractSection, run: Run, model: ModelSection) -> Extractor:
     """The extractor of a row of the table; `scorer` is the run's own. Raises RunError if the run has none."""
     from aag_ray.extract.build import build_extractor
 
     if name == "untrained":
         return build_extractor(section.model_copy(update={"extractor": "scorer", "checkpoint": None}))
+    if name == "generating":
+        from aag_ray.extract.generating import GeneratingExtractor
+        from aag_ray.llm.load import load_model
+
+        return GeneratingExtractor(section, load_model(model))
     checkpoint = None
+    if name == "tags":
+        own = run.folder / "tags" / "model"
+        checkpoint = str(own) if run.stage("tags").manifest is not None else None
+        section = section.model_copy(update={"model": model})
     if name == "scorer":
         if section.checkpoint is None and run.stage("scorer").manifest is None:
             raise RunError(f"{run.folder} holds no trained scorer; train one, or leave scorer out of extractors")
@@ -66,18 +77,21 @@ def build(name: str, section: ExtractSection, run: Run) -> Extractor:
 def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) -> dict[str, Any]:
     rows = read_table(run.folder / "data" / f"{config.split}.parquet")[: config.max_pages]
     examples = [ExtractionExample.from_row(row) for row in rows]
+    relevant = [example for example in examples if example.relevant]
     filled = config.extract.model_copy(update={"threshold": 0.0})
     systems: dict[str, Any] = {}
     at_budget: dict[str, list[Prediction]] = {}
     for name in config.extractors:
-        at_budget[name] = list(predict(build(name, filled, run), examples))
-        extractor = build(name, config.extract, run)
+        at_budget[name] = list(predict(build(name, filled, run, config.model), examples))
+        extractor = build(name, config.extract, run, config.model)
         own = list(predict(extractor, examples))
         systems[name] = {
             "name": extractor.name,
             "at_budget": summarise(at_budget[name], config.bootstrap_samples, config.seed),
             "own_threshold": summarise(own, config.bootstrap_samples, config.seed),
         }
+        if config.injections and name != "all":
+            systems[name]["injections"] = injection_rates(extractor, relevant, config.bootstrap_samples)
         if name == "scorer":
             systems[name]["calibration"] = _calibration(extractor, examples)
         kept = systems[name]["at_budget"]["answer_kept"]
@@ -133,9 +147,9 @@ def _grids(
     grids: dict[str, Any] = {}
     for kind, kinds in (("single", [NeedleKind.SINGLE]), ("several", [k for k in NeedleKind if k is not NeedleKind.SINGLE])):
         needles = make_needles(grid.cases, config.seed + 1, kinds=kinds, languages=[grid.language])
-        for name in (name for name in config.extractors if name != "all"):
+        for name in (name for name in config.extractors if name not in ("all", "generating")):
             cases = grid_cases(needles, texts, estimated_tokens, lengths=grid.lengths, depths=grid.depths, seed=config.seed)
-            measured = run_grid(build(name, config.extract, run), cases)
+            measured = run_grid(build(name, config.extract, run, config.model), cases)
             grids.setdefault(name, {})[kind] = measured.to_dict()
             (folder / f"needles-{kind}-{name}.png").write_bytes(render_grid(measured))
             say(f"  {name}: needle grid ({kind}), mean F1 {100 * measured.mean_f1:.1f} %")

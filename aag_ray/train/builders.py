@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
 from aag_ray.awaken.mixture import CONDITION
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
-from aag_ray.awaken.sft import SftObjective, load_lora, new_lora
 from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.objective import Example
+from aag_ray.llm.sft import SftObjective, load_lora, new_lora
 from aag_ray.train.loop import read_examples
 
 WHITENING_EXAMPLES = 2000

@@ -1,4 +1,4 @@
-"""The extractor from questions to a trained, calibrated span scorer: data -> scorer (Ray Train)."""
+"""The extractors from questions to trained models: data -> scorer, calibrated, and data -> tags (both Ray Train)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
 from aag_ray.qa_files import QaFileError
 from aag_ray.train.staged import Work, run_stages
+from aag_ray.train.tags import tags
 from aag_ray.world.questions import load_splits
 
-DECIDES = {"data": ("seed", "data"), "scorer": ("scorer",)}
+# Each extractor is made from the data alone: training one does not redo the other.
+DECIDES = {"scorer": {"data": ("seed", "data"), "scorer": ("scorer",)}, "tags": {"data": ("seed", "data"), "tags": ("tags",)}}
 
 
 def train_extractor(config: TrainExtractorConfig) -> JobResult:
     """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
     folder = (config.run.root / config.run.name).absolute()
-    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
+    wanted = ("data", *config.train) if config.stage == "all" else (config.stage,)
     with Run.open(folder, fresh=config.run.fresh) as run, connected():
-        run_stages(config, run, WORK, DECIDES, wanted)
+        for decides in DECIDES.values():
+            if chosen := [name for name in decides if name in wanted]:
+                run_stages(config, run, WORK, decides, chosen)
         manifests = {name: run.stage(name).manifest for name in wanted}
         metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
         return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
@@ -128,4 +132,4 @@ def chosen_windows(rows: Sequence[dict[str, Any]], ratio: float, seed: int) -> l
     return chosen
 
 
-WORK: dict[str, Work[TrainExtractorConfig]] = {"data": data, "scorer": scorer}
+WORK: dict[str, Work[TrainExtractorConfig]] = {"data": data, "scorer": scorer, "tags": tags}

@@ -104,8 +104,8 @@ def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
 def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     """The teacher, the hypernetwork's reading, the reader with it, and the static baseline of equal size and budget."""
-    from aag_ray.awaken.sft import static_lora_rank
     from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import static_lora_rank
     from aag_ray.train.builders import build_reader, build_reading, build_sft
     from aag_ray.train.launch import TrainingJob, train
 
@@ -186,9 +186,9 @@ def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Que
     from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
     from aag_ray.awaken.generator import DocumentGenerator, is_lora
     from aag_ray.awaken.hypernetwork import Hypernetwork
-    from aag_ray.awaken.sft import load_lora
     from aag_ray.evaluate.metrics import exact_match
     from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import load_lora
 
     loaded, best = load_model(config.model), run.folder / "generator" / "generator" / "best"
     own = (
@@ -232,11 +232,11 @@ def run_metrics(run: Run, stage: str) -> Metrics:
 def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     """Every system on every test question; result.json, table.md, plot.png and cases.html."""
     from aag_ray.awaken.awakened import AwakeningModel
-    from aag_ray.awaken.sft import load_lora
     from aag_ray.evaluate.answering import Answering, summarise
     from aag_ray.evaluate.machine import describe_machine
     from aag_ray.evaluate.report import render_terminal, write_report
     from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import load_lora
 
     trained = run.folder / "hypernetwork"
     loaded = load_model(config.model)

@@ -14,12 +14,12 @@ from aag_ray.answer.parts import Awakening, Unavailable
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
-from aag_ray.awaken.sft import new_lora
 from aag_ray.config import HypernetworkSection, LoraSection
 from aag_ray.extract.evidence import Evidence
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.sft import new_lora
 
 QUESTION = "What is the capital of France?"
 EVIDENCE = (

@@ -9,10 +9,10 @@ from aag_ray import prompts
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
-from aag_ray.awaken.sft import SftObjective, new_lora
 from aag_ray.config import HypernetworkSection, LoraSection, ModelSection
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import load_model
+from aag_ray.llm.sft import SftObjective, new_lora
 
 QUESTION = "What is the capital of France?"
 DOCUMENT = "Lumora is a city of many people."

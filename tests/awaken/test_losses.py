@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aag_ray.awaken.losses import attention_alignment, chosen_layers, hidden_alignment, kd, kd_temperature, nll
+from aag_ray.awaken.losses import attention_alignment, chosen_layers, hidden_alignment, kd, kd_temperature
+from aag_ray.llm.batches import nll
 
 ROW = torch.tensor([0, 0, 0, 1, 2, 2])
 

@@ -10,10 +10,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from aag_ray.awaken.hypernetwork import Hypernetwork, build_hypernetwork, layer_shapes
 from aag_ray.awaken.reader import ReaderObjective, make_adapters
-from aag_ray.awaken.sft import load_lora, new_lora
 from aag_ray.config import DistillSection, HypernetworkSection, LoraSection
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.sft import load_lora, new_lora
 
 MODULES = ("v_proj", "down_proj")
 CLOSED = "Question: What is the capital of France?\nAnswer:"

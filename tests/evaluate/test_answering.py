@@ -6,12 +6,12 @@ import torch
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
-from aag_ray.awaken.sft import new_lora
 from aag_ray.config import DocumentIn, EvaluateSection, HypernetworkSection, LoraSection, ModelSection
 from aag_ray.evaluate.answering import Answering, Answers, derangement, summarise
 from aag_ray.evaluate.report import write_report
 from aag_ray.llm.engine import Generation
 from aag_ray.llm.load import load_model
+from aag_ray.llm.sft import new_lora
 from aag_ray.records import Document, Passage, Question
 
 SYSTEMS = {

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from aag_ray.awaken.generator import DocumentGenerator
-from aag_ray.awaken.sft import new_lora, save_lora
 from aag_ray.config import LoraSection, ModelSection, PredictSection
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.sft import new_lora, save_lora
 from aag_ray.pipelines.predict import GeneratorWorker, predict_documents
 from aag_ray.records import Outcome, Question
 

@@ -109,6 +109,30 @@ def test_a_run_without_pages_or_without_a_scorer_says_what_to_do(
         evaluate_extractors(evaluation(tmp_path, tiny_encoder_folder, "grid.cases=0", "extractors=[scorer]"))
 
 
+def test_a_tag_model_is_trained_on_the_same_pages_and_writes_tags_only(
+    trained: JobResult, tiny_model_folder: Path, tiny_encoder_folder: Path, root: Path
+):
+    small = "{steps: 2, batch: 2, warmup_steps: 1, dev_every: 2, checkpoint_every: 1, dev_examples: 4}"
+    model = f"{{name: '{tiny_model_folder}', dtype: float32}}"
+    tags = f"tags={{model: {model}, lora: {{rank: 2}}, window_tokens: 600, sft: {small}, dpo: {small}, pairs: 4}}"
+    result = train_extractor(settings(tiny_encoder_folder, root, "train=[tags]", tags))
+    assert set(result.metrics) == {"data", "tags"}
+    assert result.metrics["data"] == trained.metrics["data"]
+    assert result.metrics["tags"]["sft"]["steps"] == 2
+    assert result.metrics["tags"]["mistakes"]["train"] == 4
+    assert result.metrics["tags"]["dpo"]["steps"] == 2
+    section = ExtractSection.model_validate(
+        {
+            "extractor": "tags",
+            "model": {"name": str(tiny_model_folder), "dtype": "float32"},
+            "checkpoint": str(root / "tiny" / "tags" / "model"),
+        }
+    )
+    page = tag_page("The capital of Peru is Lima. It rains.", "https://a.example/", kind="text").tagged
+    extraction = build_extractor(section).extract("What is the capital of Peru?", [page])
+    assert {evidence.tag for evidence in extraction.evidence} <= {1, 2}
+
+
 def test_windows_without_evidence_are_limited_and_the_hardest_are_among_them():
     def row(name: str, share: float, label: float) -> dict:
         return {"id": name, "features": [(share, 0.0, 0.0, 0.0, 0.0)], "labels": [label]}

@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aag_ray.awaken.batches import encode_pair, mean_over_rows, target_batch, target_logits
-from aag_ray.awaken.losses import nll
 from aag_ray.config import LoraSection
 from aag_ray.llm.adapters import Adapter, StaticLora, adaptable_layers, applied
+from aag_ray.llm.batches import encode_pair, mean_over_rows, nll, target_batch, target_logits
 from aag_ray.llm.engine import pad
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.objective import Example, Objective

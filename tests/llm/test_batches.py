@@ -2,7 +2,7 @@
 
 import torch
 
-from aag_ray.awaken.batches import encode_pair, mean_over_rows, target_batch, target_logits
+from aag_ray.llm.batches import encode_pair, mean_over_rows, target_batch, target_logits
 
 PROMPTS = ["Question: What is the capital of France?\nAnswer:", "gold?"]
 TARGETS = [" Paris\n", " the symbol Au\n"]

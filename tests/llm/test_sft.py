@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from aag_ray.awaken.sft import SftObjective, load_lora, lora_modules, new_lora, save_lora, static_lora_rank
 from aag_ray.config import LoraSection, ModelSection
 from aag_ray.llm.adapters import AdapterError
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.llm.sft import SftObjective, load_lora, lora_modules, new_lora, save_lora, static_lora_rank
 
 EXAMPLES = [
     {"id": "1", "prompt": "Question: What is the capital of France?\nAnswer:", "target": " Paris\n"},

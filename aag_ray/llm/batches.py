@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from aag_ray.llm.engine import pad
@@ -25,14 +26,19 @@ class TargetBatch:
     label: Tensor
 
 
-def encode_pair(tokenizer: Any, prompt: str, target: str, longest: int) -> tuple[list[int], list[int]]:
-    """Token ids of prompt and target. A prompt that is too long loses its front, never its question or the target."""
+def encode_pair(tokenizer: Any, prompt: str | Sequence[int], target: str, longest: int) -> tuple[list[int], list[int]]:
+    """Token ids of prompt and target. A prompt that is too long loses its front, never its question or the target.
+
+    A prompt may be given as its tokens, where a chat template made them.
+    """
     target_ids = tokenizer(target, add_special_tokens=False)["input_ids"]
-    prompt_ids = tokenizer(prompt)["input_ids"]
+    prompt_ids = tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else list(prompt)
     return prompt_ids[-max(longest - len(target_ids), 1) :], target_ids
 
 
-def target_batch(loaded: LoadedModel, prompts: Sequence[str], targets: Sequence[str], longest: int = 2048) -> TargetBatch:
+def target_batch(
+    loaded: LoadedModel, prompts: Sequence[str | Sequence[int]], targets: Sequence[str], longest: int = 2048
+) -> TargetBatch:
     tokenizer: Any = loaded.tokenizer
     pairs = [encode_pair(tokenizer, *texts, longest) for texts in zip(prompts, targets, strict=True)]
     ids, mask = pad([p + t for p, t in pairs], tokenizer.pad_token_id, left=False, device=loaded.device)
@@ -54,3 +60,8 @@ def mean_over_rows(values: Tensor, row: Tensor, rows: int) -> Tensor:
     total = values.new_zeros(rows).index_add(0, row, values)
     count = values.new_zeros(rows).index_add(0, row, torch.ones_like(values))
     return total / count.clamp(min=1)
+
+
+def nll(logits: Tensor, label: Tensor, row: Tensor, rows: int) -> Tensor:
+    """Cross-entropy of (m, V) logits, a mean over each row's target tokens; shape (rows,)."""
+    return mean_over_rows(F.cross_entropy(logits, label, reduction="none"), row, rows)

@@ -1,0 +1,141 @@
+"""The tag-emitting extractor: supervised on gold tags, then preferring gold to its own mistakes (DPO)."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aag_ray.artifacts import Run, read_table, replaced_folder, write_atomically
+from aag_ray.config import LoraSection, ModelSection, PagesSection, TagsSection, TrainExtractorConfig
+from aag_ray.extract.examples import ExtractionExample
+
+Metrics = dict[str, Any]
+
+
+def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
+    """Train the adapter on windows of the training pages and put it, as a PEFT folder, into `model`."""
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import load_lora
+    from aag_ray.train.launch import TrainingJob, train
+
+    section, cluster, seed = config.tags, config.cluster, config.seed
+    loaded = load_model(section.model, "cpu")
+    splits = {split: _examples(run, split) for split in ("train", "dev")}
+    files = [
+        _write(folder / f"sft-{split}.jsonl", sft_rows(loaded.tokenizer, examples, section, seed))
+        for split, examples in splits.items()
+    ]
+    arguments = {"model": section.model, "lora": section.lora, "seed": seed}
+    metrics: Metrics = {"sft": train(TrainingJob(build_sft, arguments, *files, section.sft, cluster, seed, folder / "sft"))}
+    best = folder / "sft" / "best"
+    if section.dpo.steps:
+        pairs = {
+            split: dpo_rows(config, best, examples, count)
+            for (split, examples), count in zip(splits.items(), (section.pairs, max(4, section.pairs // 8)), strict=True)
+        }
+        metrics["mistakes"] = {split: len(rows) for split, rows in pairs.items()}
+        if all(pairs.values()):
+            files = [_write(folder / f"dpo-{split}.jsonl", rows) for split, rows in pairs.items()]
+            arguments = {"model": section.model, "start": best, "beta": section.beta}
+            metrics["dpo"] = train(TrainingJob(build_dpo, arguments, *files, section.dpo, cluster, seed, folder / "dpo"))
+            best = folder / "dpo" / "best"
+    with replaced_folder(folder / "model") as temporary:
+        load_lora(best)().detach().save_peft(temporary, section.model.name)
+    return metrics
+
+
+def build_sft(model: ModelSection, lora: LoraSection, seed: int, device: torch.device) -> Any:
+    """What Ray Train builds on each worker, first of all."""
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import SftObjective, new_lora
+
+    loaded = load_model(model, str(device))
+    return SftObjective(loaded, new_lora(loaded, lora, seed), longest=_longest(loaded))
+
+
+def build_dpo(model: ModelSection, start: Path, beta: float, device: torch.device) -> Any:
+    """What Ray Train builds for DPO: the policy starts as its reference."""
+    from aag_ray.llm.dpo import DpoObjective
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import load_lora
+
+    loaded = load_model(model, str(device))
+    return DpoObjective(loaded, load_lora(start).requires_grad_(True), load_lora(start), beta, longest=_longest(loaded))
+
+
+def sft_rows(tokenizer: Any, examples: Sequence[ExtractionExample], section: TagsSection, seed: int) -> list[dict[str, Any]]:
+    """A row for each window with gold, and `empty_windows` times as many without, in random order. The loss is on the tags."""
+    full, empty = [], []
+    for row in _windows(tokenizer, examples, section):
+        (full if row["numbers"] else empty).append(row)
+    draw = random.Random(seed)
+    rows = full + draw.sample(empty, min(len(empty), round(section.empty_windows * len(full))))
+    draw.shuffle(rows)
+    return rows
+
+
+def dpo_rows(
+    config: TrainExtractorConfig, trained: Path, examples: Sequence[ExtractionExample], count: int
+) -> list[dict[str, Any]]:
+    """Windows on which the trained extractor, decoding in the grammar, says something else than gold; that is rejected."""
+    from aag_ray.extract.grammar import TagGrammar
+    from aag_ray.extract.tag_model import TAG_TOKENS
+    from aag_ray.extract.writing import Asked, Writer
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import load_lora
+    from aag_ray.pages.tags import Window
+
+    loaded = load_model(config.tags.model)
+    tokenizer: Any = loaded.tokenizer
+    rows = sft_rows(tokenizer, examples, config.tags, config.seed + 1)[: 2 * count]
+    writer = Writer(loaded, [load_lora(trained).to(loaded.device)()], PagesSection(), batch=8)
+    asked = [Asked(0, Window("", row["first"], row["last"], len(row["prompt"])), row["prompt"]) for row in rows]
+    grammars = [TagGrammar(row["first"], row["last"], header=False) for row in rows]
+    written = writer.write(asked, most=TAG_TOKENS, grammars=grammars)
+    mistakes = []
+    for row, wrote in zip(rows, written, strict=True):
+        rejected = wrote.text.strip() + tokenizer.eos_token
+        if not wrote.failure and rejected != row["target"]:
+            mistakes.append({"id": row["id"], "prompt": row["prompt"], "chosen": row["target"], "rejected": rejected})
+    return mistakes[:count]
+
+
+def _windows(tokenizer: Any, examples: Sequence[ExtractionExample], section: TagsSection) -> Iterator[dict[str, Any]]:
+    from aag_ray.extract.info_tags import write_tags
+    from aag_ray.extract.instructions import from_example
+    from aag_ray.extract.prompts import chat_ids, tag_prompt
+    from aag_ray.pages.tag_output import HEADER
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    for example in examples:
+        for row in from_example(example, count, section.window_tokens):
+            if row.spans:
+                answer = write_tags(item.numbers for item in row.items).removeprefix(HEADER)
+                yield {
+                    "id": row.id,
+                    "prompt": chat_ids(tokenizer, tag_prompt(row.tagged, row.request), HEADER),
+                    "target": answer + tokenizer.eos_token,
+                    "first": row.first,
+                    "last": row.last,
+                    "numbers": [number for item in row.items for number in item.numbers],
+                }
+
+
+def _examples(run: Run, split: str) -> list[ExtractionExample]:
+    return [ExtractionExample.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
+
+
+def _longest(loaded: Any) -> int:
+    return int(getattr(loaded.model.config, "max_position_embeddings", 16384))
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
