@@ -1,4 +1,5 @@
 # make train   environment, small real model, a local Ray, the AAG job, result table     PRESET=quick|embedded|nq_open  FRESH=1
+# make serve   the page and the OpenAI-compatible endpoint on http://127.0.0.1:8000, until Ctrl-C
 # make test    environment, lint, types, import contracts, all tests
 # make clean   removes the environment and caches, never a run
 
@@ -22,13 +23,16 @@ comma := ,
 install = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e "$(1)" \
 	|| { echo "uv did not manage; trying pip, which takes some minutes" >&2; $(BIN)/python -m pip install -c constraints.txt -e "$(1)"; }
 
-.PHONY: help train test clean
+.PHONY: help train serve test clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
 
 train: $(INSTALLED)
 	$(BIN)/python jobs/run_locally.py jobs/train_aag.py --config configs/$(PRESET).yaml $(if $(filter-out 0 no false,$(FRESH)),run.fresh=true)
+
+serve: $(INSTALLED)
+	$(BIN)/python jobs/run_locally.py -m ray.serve.scripts run serve_config.yaml
 
 test: $(TESTABLE)
 	$(BIN)/ruff check
