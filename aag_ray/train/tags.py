@@ -51,20 +51,20 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
 
 def build_sft(model: ModelSection, lora: LoraSection, seed: int, device: torch.device) -> Any:
     """What Ray Train builds on each worker, first of all."""
-    from aag_ray.llm.load import load_model
     from aag_ray.llm.sft import SftObjective, new_lora
+    from aag_ray.train.builders import load_for_training
 
-    loaded = load_model(model, str(device))
+    loaded = load_for_training(model, device)
     return SftObjective(loaded, new_lora(loaded, lora, seed), longest=_longest(loaded))
 
 
 def build_dpo(model: ModelSection, start: Path, beta: float, device: torch.device) -> Any:
     """What Ray Train builds for DPO: the policy starts as its reference."""
     from aag_ray.llm.dpo import DpoObjective
-    from aag_ray.llm.load import load_model
     from aag_ray.llm.sft import load_lora
+    from aag_ray.train.builders import load_for_training
 
-    loaded = load_model(model, str(device))
+    loaded = load_for_training(model, device)
     return DpoObjective(loaded, load_lora(start).requires_grad_(True), load_lora(start), beta, longest=_longest(loaded))
 
 

@@ -123,7 +123,8 @@ async def test_the_base_model_alone_says_that_nothing_is_trained(tiny: LoadedMod
     assert (awakening.document, awakening.facts) == ("", {"trained": False})
     prompt = prompts.zero_shot_prompt(tiny.tokenizer, QUESTION)
     assert await text_of(parts, awakening) == TransformersEngine(tiny).generate([prompt], max_new_tokens=6)[0].text
-    assert await text_of(parts, None, EVIDENCE) != ""
+    shown = prompts.zero_shot_prompt(tiny.tokenizer, QUESTION, "France is large. The capital is here. Paris is.")
+    assert await text_of(parts, None, EVIDENCE) == TransformersEngine(tiny).generate([shown], max_new_tokens=6)[0].text
     parts.close()
 
 
