@@ -43,7 +43,7 @@ def _build(config: BuildInstructionsConfig, section: InstructionsSection, folder
     write_set(folder, made)
     outcomes = dict(Counter(row.outcome.value for row in labelled))
     print(f"{len(made.instructions)} instructions of {made.counts['positives']} positive rows, {outcomes}", flush=True)
-    return made.counts | {"refused_rows": refused}
+    return {**made.counts, "refused_rows": refused}
 
 
 def requests(config: BuildInstructionsConfig) -> tuple[list[InstructionRow], int]:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from aag_ray.artifacts import Run, read_table, replaced_folder, write_atomically
-from aag_ray.config import LoraSection, ModelSection, PagesSection, TagsSection, TrainExtractorConfig
+from aag_ray.config import (
+    LoraSection,
+    ModelSection,
+    PagesSection,
+    TagsSection,
+    TrainExtractorConfig,
+    TrainingSection,
+)
 from aag_ray.extract.examples import ExtractionExample
+from aag_ray.train.launch import TrainingJob
 
 Metrics = dict[str, Any]
 
@@ -21,17 +29,14 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
     """Train the adapter on windows of the training pages and put it, as a PEFT folder, into `model`."""
     from aag_ray.llm.load import load_model
     from aag_ray.llm.sft import load_lora
-    from aag_ray.train.launch import TrainingJob, train
+    from aag_ray.train.launch import train
 
-    section, cluster, seed = config.tags, config.cluster, config.seed
+    section, seed = config.tags, config.seed
     loaded = load_model(section.model, "cpu")
     splits = {split: _examples(run, split) for split in ("train", "dev")}
-    files = [
-        _write(folder / f"sft-{split}.jsonl", sft_rows(loaded.tokenizer, examples, section, seed))
-        for split, examples in splits.items()
-    ]
-    arguments = {"model": section.model, "lora": section.lora, "seed": seed}
-    metrics: Metrics = {"sft": train(TrainingJob(build_sft, arguments, *files, section.sft, cluster, seed, folder / "sft"))}
+    rows = {split: sft_rows(loaded.tokenizer, examples, section, seed) for split, examples in splits.items()}
+    arguments: dict[str, Any] = {"model": section.model, "lora": section.lora, "seed": seed}
+    metrics: Metrics = {"sft": train(_job(config, folder, "sft", rows, build_sft, arguments, section.sft))}
     best = folder / "sft" / "best"
     if section.dpo.steps:
         pairs = {
@@ -40,9 +45,8 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
         }
         metrics["mistakes"] = {split: len(rows) for split, rows in pairs.items()}
         if all(pairs.values()):
-            files = [_write(folder / f"dpo-{split}.jsonl", rows) for split, rows in pairs.items()]
             arguments = {"model": section.model, "start": best, "beta": section.beta}
-            metrics["dpo"] = train(TrainingJob(build_dpo, arguments, *files, section.dpo, cluster, seed, folder / "dpo"))
+            metrics["dpo"] = train(_job(config, folder, "dpo", pairs, build_dpo, arguments, section.dpo))
             best = folder / "dpo" / "best"
     with replaced_folder(folder / "model") as temporary:
         load_lora(best)().detach().save_peft(temporary, section.model.name)
@@ -136,6 +140,18 @@ def _longest(loaded: Any) -> int:
     return int(getattr(loaded.model.config, "max_position_embeddings", 16384))
 
 
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return path
+def _job(
+    config: TrainExtractorConfig,
+    folder: Path,
+    name: str,
+    rows: dict[str, list[dict[str, Any]]],
+    build: Callable[..., Any],
+    arguments: dict[str, Any],
+    training: TrainingSection,
+) -> TrainingJob:
+    """Write train and dev rows beside the training's own folder, and say how to train on them."""
+    for split, part in rows.items():
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        write_atomically(folder / f"{name}-{split}.jsonl", "".join(lines))
+    train, dev = (folder / f"{name}-{split}.jsonl" for split in ("train", "dev"))
+    return TrainingJob(build, arguments, train, dev, training, config.cluster, config.seed, folder / name)

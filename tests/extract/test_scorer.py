@@ -52,7 +52,7 @@ def test_the_tokens_of_a_range_are_those_of_its_span(scorer: SpanScorer):
     for window in scorer.windows(QUESTION, [LONG]):
         for at, (left, right) in enumerate(window.ranges):
             span = LONG.spans[window.first + at]
-            assert scorer.tokenizer.decode(window.ids[left:right]).strip() == LONG.page.text[span.start : span.end]
+            assert str(scorer.tokenizer.decode(window.ids[left:right])).strip() == LONG.page.text[span.start : span.end]
 
 
 def test_a_block_longer_than_a_window_is_cut_between_spans_and_a_giant_span_loses_its_end(scorer: SpanScorer):

@@ -28,6 +28,8 @@ class Teacher:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.down = False
+        self.url = ""
+        self.stop = asyncio.Event()
 
     def __enter__(self) -> str:
         self.loop, ready = asyncio.new_event_loop(), threading.Event()
@@ -42,7 +44,6 @@ class Teacher:
             return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 3}})
 
         async def serve() -> None:
-            self.stop = asyncio.Event()
             app = web.Application()
             app.router.add_post("/v1/chat/completions", answer)
             runner = web.AppRunner(app, shutdown_timeout=0.2)
