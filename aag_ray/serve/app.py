@@ -10,11 +10,11 @@ from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
 from aag_ray.config import AppSection, ServeSection
-from aag_ray.serve.deployments import AnsweringDeployment, EngineDeployment, ExtractorDeployment, WebDeployment
+from aag_ray.serve.deployments import WAITS, AnsweringDeployment, EngineDeployment, ExtractorDeployment, WebDeployment
 from aag_ray.serve.handles import RemotePolicy
 
 
-@serve.deployment(name="gateway")
+@serve.deployment(name="gateway", ray_actor_options=WAITS)
 @serve.ingress()
 class GatewayDeployment:
     """The HTTP side. It bounds requests itself, and refuses in OpenAI's form, before Serve would."""

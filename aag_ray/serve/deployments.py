@@ -24,6 +24,8 @@ from aag_ray.web.search.answer import SearchAnswer
 from aag_ray.web.search.request import SearchRequest
 
 log = logging.getLogger(__name__)
+# Replicas that wait for others most of the time: a laptop's two cores are for the engine and the extractor.
+WAITS = {"num_cpus": 0}
 
 
 @serve.deployment(name="engine", max_ongoing_requests=128)
@@ -58,7 +60,7 @@ class EngineDeployment:
             self.parts.close()
 
 
-@serve.deployment(name="web", max_ongoing_requests=128)
+@serve.deployment(name="web", max_ongoing_requests=128, ray_actor_options=WAITS)
 class WebDeployment:
     """Search engines and the guarded fetcher, with their breakers, politeness and cache: one replica shares them best."""
 
@@ -91,7 +93,7 @@ class WebDeployment:
             await self.pool.__aexit__()
 
 
-@serve.deployment(name="extractor", max_ongoing_requests=32)
+@serve.deployment(name="extractor", max_ongoing_requests=32, ray_actor_options={"num_cpus": 0.5})
 class ExtractorDeployment:
     """The extractor, one request after another in a thread of its own."""
 
@@ -108,7 +110,7 @@ class ExtractorDeployment:
             return await asyncio.to_thread(self.extractor.extract, question, pages)
 
 
-@serve.deployment(name="answering", max_ongoing_requests=256)
+@serve.deployment(name="answering", max_ongoing_requests=256, ray_actor_options=WAITS)
 class AnsweringDeployment:
     """The policy. `user_config` is the section `endpoint.answer`: it changes from the next request on, without a restart."""
 

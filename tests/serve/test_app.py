@@ -70,12 +70,12 @@ def test_a_question_is_answered_from_memory(url: str):
     body = reply.json()
     assert body["object"] == "chat.completion"
     assert body["usage"]["prompt_tokens"] > 0
-    assert body["aag"]["provenance"]
+    assert body["aag"]["provenance"]["memory"] in ("answered", "empty")  # a random model may end at once
 
 
 def test_a_search_without_engines_says_that_it_failed(url: str):
     body = asked(url, model="aag-search").json()
-    assert body["aag"]["provenance"] == "search_failed"
+    assert body["aag"]["provenance"]["web"] == "search_failed"
     assert body["choices"][0]["message"]["content"]
 
 
