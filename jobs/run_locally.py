@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from aag_ray.threads import share_cores
@@ -89,6 +89,16 @@ def local_ray(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(head.pid, signal.SIGKILL)
             head.wait()
+        kill_rest(folder)
+
+
+def kill_rest(folder: Path) -> None:
+    """End every process that still has this Ray's token in its environment: a head that died ends none of its jobs."""
+    mark = f"RAY_AUTH_TOKEN_PATH={folder / 'token'}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # of another user, or gone
+            if environment.parent.name != str(os.getpid()) and mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 async def run_to_its_end(address: str, entrypoint: str) -> int:
@@ -114,12 +124,16 @@ async def run_to_its_end(address: str, entrypoint: str) -> int:
     return details.driver_exit_code or 1
 
 
-def answers(address: str) -> bool:
+def stays(address: str) -> bool:
+    """Whether the head still answers after the seconds that its other processes need to follow one that died."""
     host, port = address.removeprefix("http://").split(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError:
-        return False
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError:
+            return False
+        time.sleep(0.5)
     return True
 
 
@@ -141,7 +155,7 @@ def main() -> int:
             try:
                 return asyncio.run(run_to_its_end(address, shlex.join([sys.executable, *sys.argv[1:]])))
             except Exception as error:
-                if answers(address):
+                if stays(address):
                     raise
                 print(f"the Ray that ran the job is gone ({type(error).__name__}: {error})", file=sys.stderr)
                 print("what was finished is kept: the same command goes on from there", file=sys.stderr)
