@@ -171,7 +171,7 @@ class ReaderSection(Section):
     """The reader: its LoRA, the hypernetwork, what both learn from, and the static baseline of equal size.
 
     Before they meet, its LoRA alone learns for `closed_book.steps` to answer without a document, and the hypernetwork alone
-    for `reading.steps` to read retrieved passages (0: not at all). On the embedded world 100 steps of `closed_book` gained nothing.
+    for `reading.steps` to read retrieved passages (0: not at all). On the embedded world 100 steps of the former were no gain.
     `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had.
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
     """

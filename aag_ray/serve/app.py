@@ -1,7 +1,6 @@
 """The served application: `serve run serve_config.yaml`, or `serve run aag_ray.serve.app:build key=value ...`."""
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: Serve reads the builder's annotation to make the arguments typed.
 from pathlib import Path
 from typing import Any
 

@@ -12,7 +12,10 @@ import psutil
 import pytest
 import ray
 import yaml
+from pydantic import ValidationError
 from ray import serve
+from ray.serve import Application
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
 from aag_ray.config import AppSection
 from aag_ray.serve.app import build
@@ -116,7 +119,9 @@ def test_an_engine_that_dies_is_replaced_and_requests_are_answered_or_refused(ur
 def test_the_configuration_file_builds_the_application():
     config = yaml.safe_load((ROOT / "serve_config.yaml").read_text())
     (application,) = config["applications"]
-    assert AppSection.model_validate(application["args"])
+    assert isinstance(call_user_app_builder_with_args_if_necessary(build, application["args"]), Application)
+    with pytest.raises(ValidationError, match="colour"):
+        call_user_app_builder_with_args_if_necessary(build, application["args"] | {"colour": "green"})
     assert config["http_options"]["host"] == "127.0.0.1"
     names = {deployment["name"] for deployment in application["deployments"]}
     assert names == {"gateway", "answering", "web", "extractor", "engine"}
