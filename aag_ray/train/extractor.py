@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aag_ray.artifacts import Run, read_table, write_atomically, write_table
+from aag_ray.artifacts import Run, write_atomically, write_table
 from aag_ray.config import ModelSection, ScorerSection, TrainExtractorConfig
 from aag_ray.extract.examples import ExtractionExample
 from aag_ray.extract.labelled import label_pages
@@ -18,7 +18,7 @@ from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
 from aag_ray.qa_files import QaFileError
 from aag_ray.train.staged import Work, run_stages
-from aag_ray.train.tags import tags
+from aag_ray.train.tags import examples_of, tags
 from aag_ray.world.questions import load_splits
 
 # Each extractor is made from the data alone: training one does not redo the other.
@@ -55,10 +55,6 @@ def data(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]
         }
         print(f"  {split}: {len(examples)} pages, {metrics[split]['with_evidence']} with evidence", flush=True)
     return metrics
-
-
-def examples_of(run: Run, split: str) -> list[ExtractionExample]:
-    return [ExtractionExample.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
 
 
 def scorer(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
 
     section, seed = config.tags, config.seed
     loaded = load_model(section.model, "cpu")
-    splits = {split: _examples(run, split) for split in ("train", "dev")}
+    splits = {split: examples_of(run, split) for split in ("train", "dev")}
     rows = {split: sft_rows(loaded.tokenizer, examples, section, seed) for split, examples in splits.items()}
     arguments: dict[str, Any] = {"model": section.model, "lora": section.lora, "seed": seed}
     metrics: Metrics = {"sft": train(_job(config, folder, "sft", rows, build_sft, arguments, section.sft))}
@@ -132,7 +132,7 @@ def _windows(tokenizer: Any, examples: Sequence[ExtractionExample], section: Tag
                 }
 
 
-def _examples(run: Run, split: str) -> list[ExtractionExample]:
+def examples_of(run: Run, split: str) -> list[ExtractionExample]:
     return [ExtractionExample.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
 
 
