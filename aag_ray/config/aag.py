@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -172,7 +173,8 @@ class ReaderSection(Section):
 
     Before they meet, its LoRA alone learns for `closed_book.steps` to answer without a document, and the hypernetwork alone
     for `reading.steps` to read retrieved passages (0: not at all). On the embedded world 100 steps of the former were no gain.
-    `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had.
+    `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had
+    (`TrainAagConfig.static_steps`).
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
     """
 
@@ -217,3 +219,13 @@ class TrainAagConfig(JobConfig):
     reader: ReaderSection = ReaderSection()
     cluster: ClusterSection = ClusterSection()
     evaluate: EvaluateSection = EvaluateSection()
+
+    @property
+    def static_steps(self) -> int:
+        """Updates of the static baseline: it sees as many training examples as all of AAG's parts together, at the
+        reader's batch size."""
+        reader = self.reader
+        parts = [self.generator.training, reader.closed_book, reader.reading, reader.training]
+        if reader.distill.asks_teacher:
+            parts.append(self.teacher.training)
+        return math.ceil(sum(part.steps * part.batch for part in parts) / reader.training.batch)

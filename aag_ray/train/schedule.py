@@ -23,8 +23,7 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
     read = reader.reading.steps * reader.reading.batch * (2.5 * QUESTION * TRAINED + PASSAGE)
     mixed = QUESTION + 0.5 * document + 0.15 * reader.passages * PASSAGE
     taught = reader.training.steps * reader.training.batch * reader.distill.share * teacher.passages * PASSAGE
-    steps = sum(part.steps for part in (config.generator.training, reader.closed_book, reader.reading, reader.training))
-    static = steps * reader.training.batch * QUESTION * TRAINED
+    static = config.static_steps * reader.training.batch * QUESTION * TRAINED
     closed_book = trained(reader.closed_book, QUESTION)
     systems = 10 * QUESTION + 8 * document + sum(config.evaluate.passages) * PASSAGE
     return {

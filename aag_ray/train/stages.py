@@ -163,10 +163,8 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     trained = metrics["reader"]["trained_parameters"] + run_metrics(run, "generator").get("trained_parameters", 0)
     rank = static_lora_rank(load_model(config.model, "cpu"), section.lora, trained)
     files = _write_examples(folder, "static_lora", answer_examples(questions), answer_examples(dev))
-    # The same budget as AAG: as many steps as all its parts had together, at the reader's batch size.
-    parts = (config.generator.training, section.closed_book, section.reading, section.training)
-    steps = sum(part.steps for part in parts)
-    training = section.static_training.model_copy(update={"steps": steps, "batch": section.training.batch})
+    budget = {"steps": config.static_steps, "batch": section.training.batch}
+    training = section.static_training.model_copy(update=budget)
     arguments = {"model": config.model, "lora": section.lora, "rank": rank} | shared
     job = TrainingJob(build_sft, arguments, *files, training, config.cluster, config.seed, folder / "static_lora")
     metrics["static_lora"] = train(job) | {"rank": rank}

@@ -44,3 +44,13 @@ def test_minutes_left_scale_with_the_speed_so_far():
 def test_nothing_is_said_before_a_stage_has_shown_the_speed():
     assert minutes_left(work(), {}, list(STAGES)) is None
     assert minutes_left(work(), {"data": 3.0}, list(STAGES)) is None
+
+
+def test_the_static_baseline_sees_as_many_examples_as_all_parts_of_aag():
+    parts = (
+        *("generator.training.steps=10", "generator.training.batch=16", "teacher.training.steps=5", "teacher.training.batch=8"),
+        *("reader.reading.steps=20", "reader.reading.batch=4", "reader.training.steps=7", "reader.training.batch=16"),
+    )
+    assert load_config(TrainAagConfig, None, parts).static_steps == 25  # (160 + 40 + 80 + 112) / 16 = 24.5
+    alone = load_config(TrainAagConfig, None, (*parts, "reader.distill.kd=false"))
+    assert alone.static_steps == 22, "without distillation no teacher is trained"
