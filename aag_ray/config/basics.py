@@ -38,23 +38,40 @@ class ModelSection(Section):
 
 
 class ClusterSection(Section):
-    """How Ray Train runs DeepSpeed: workers, devices and the ZeRO stage."""
+    """How Ray Train runs DeepSpeed: workers, devices and the ZeRO stage.
+
+    With `offload` what ZeRO shards lies in the memory of the CPU (optimizer state, and weights too at stage 3); with
+    `gradient_checkpointing` a layer's activations are computed again in the backward pass instead of kept.
+    """
 
     workers: Positive = 1
     use_gpu: bool = False
     cpus_per_worker: Positive = 2
     zero_stage: Literal[0, 1, 2, 3] = 0
+    offload: bool = False
+    gradient_checkpointing: bool = False
     max_failures: Natural = 2
     storage: Path | None = None
 
+    @model_validator(mode="after")
+    def offload_has_shards(self) -> ClusterSection:
+        if self.offload and not self.zero_stage:
+            raise ValueError("offload=true moves what ZeRO shards to the CPU; it needs zero_stage 1, 2 or 3")
+        return self
+
 
 class TrainingSection(Section):
-    """One optimisation: AdamW with warm-up and linear decay. `batch` is the global batch in examples."""
+    """One optimisation: AdamW with linear warm-up and decay. `batch` is the global batch in examples.
+
+    The rate falls along a line or half a cosine to `floor` times `learning_rate`, which it would reach after the last step.
+    """
 
     steps: Natural = 200
     batch: Positive = 16
     accumulation: Positive = 1
     learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["linear", "cosine"] = "linear"
+    floor: Share = 0.0
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: Natural = 20
     clip: float = Field(default=1.0, gt=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,6 +191,11 @@ def bare(model: Any) -> Iterator[None]:
     make_adaptable(model)
     with _activated({**(_active.get() or {}), model._adapter_key: ()}):
         yield
+
+
+def same_adapters() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Contexts for a forward pass here and now, and for its repetition in the backward pass, with the adapters of now."""
+    return nullcontext(), _activated(_active.get() or {})
 
 
 @contextmanager

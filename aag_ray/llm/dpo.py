@@ -34,8 +34,12 @@ class DpoObjective(Objective):
             if part is not None:
                 part.to(loaded.device)
 
+    @property
+    def loaded(self) -> LoadedModel:
+        return self._held[0]
+
     def length(self, example: Example) -> int:
-        tokenizer = self._held[0].tokenizer
+        tokenizer = self.loaded.tokenizer
         sides = (encode_pair(tokenizer, example["prompt"], example[side], self.longest) for side in ("chosen", "rejected"))
         return sum(len(prompt) + len(target) for prompt, target in sides)
 
@@ -63,7 +67,7 @@ class DpoObjective(Objective):
 
     def _log_probabilities(self, examples: Sequence[Example], lora: StaticLora | None) -> Tensor:
         """(2n,) sums over target tokens: all chosen, then all rejected, in one forward."""
-        loaded = self._held[0]
+        loaded = self.loaded
         model: Any = loaded.model
         prompts = [example["prompt"] for example in examples] * 2
         targets = [example[side] for side in ("chosen", "rejected") for example in examples]

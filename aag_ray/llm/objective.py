@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from aag_ray.llm.load import LoadedModel
 
 Example = Mapping[str, Any]
 
@@ -21,6 +24,11 @@ class Objective(nn.Module, ABC):
     """
 
     step: int = 0
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        """The language model under it, if there is one."""
+        return None
 
     @abstractmethod
     def length(self, example: Example) -> int:

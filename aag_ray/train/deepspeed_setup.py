@@ -44,20 +44,28 @@ def import_deepspeed(use_gpu: bool) -> ModuleType:
     return deepspeed
 
 
-def deepspeed_config(training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype) -> dict[str, Any]:
-    """The DeepSpeed configuration of one training. Mixed dtypes and anything but fp32 and bf16 raise TrainingError."""
+def deepspeed_config(
+    training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False
+) -> dict[str, Any]:
+    """The DeepSpeed configuration of one training. With `offload`, what is sharded lies in the CPU's memory. Mixed dtypes and anything but fp32 and bf16 raise TrainingError."""
     if dtype not in (torch.float32, torch.bfloat16):
         raise TrainingError(f"trained parameters are {dtype}; DeepSpeed trains float32 or bfloat16 here")
     half = dtype == torch.bfloat16
     # ZeRO-1 keeps the float32 master weights of bfloat16 ones; its loss curve is PyTorch's, that of stage 0 was not.
     stage = max(1, zero_stage) if half else zero_stage
+    zero: dict[str, Any] = {"stage": stage}
+    if offload:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+        if stage == 3:
+            zero["offload_param"] = dict(zero["offload_optimizer"])
     return {
         "train_micro_batch_size_per_gpu": max(1, training.batch // (training.accumulation * world)),
         "gradient_accumulation_steps": training.accumulation,
         # Without ZeRO nothing in DeepSpeed reports the norm, so DeepSpeedEngine clips in that case.
         "gradient_clipping": training.clip if stage else 0.0,
         "zero_allow_untested_optimizer": True,
-        "zero_optimization": {"stage": stage},
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_optimization": zero,
         "bf16": {"enabled": half},
         "steps_per_print": 1 << 62,
     }
@@ -69,7 +77,7 @@ class DeepSpeedEngine:
     Trained parameters must be float32, or all bfloat16 (then DeepSpeed keeps a float32 master copy).
     """
 
-    def __init__(self, objective: Objective, training: TrainingSection, zero_stage: int = 0) -> None:
+    def __init__(self, objective: Objective, training: TrainingSection, zero_stage: int = 0, offload: bool = False) -> None:
         parameters = list(trained_parameters(objective).values())
         use_gpu = parameters[0].is_cuda
         deepspeed = import_deepspeed(use_gpu)
@@ -81,7 +89,7 @@ class DeepSpeedEngine:
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) > 1:
             raise TrainingError(f"trained parameters have mixed types ({', '.join(sorted(map(str, dtypes)))}); make them equal")
-        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop())
+        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop(), offload)
         optimizer = adamw(objective, training)
         self.norm: Any = None
         if not config["gradient_clipping"]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -56,11 +57,13 @@ class Engine(Protocol):
 
 
 def learning_rate(step: int, training: TrainingSection) -> float:
-    """The rate of update `step` (from 1): linear warm-up, then linear decay that would reach 0 after the last update."""
+    """The rate of update `step` (from 1): linear warm-up, then decay that would reach the floor after the last update."""
     warmup = min(training.warmup_steps, training.steps)
     if step <= warmup:
         return training.learning_rate * step / warmup
-    return training.learning_rate * (training.steps - step + 1) / (training.steps - warmup + 1)
+    left = (training.steps - step + 1) / (training.steps - warmup + 1)
+    share = (1 - math.cos(math.pi * left)) / 2 if training.schedule == "cosine" else left
+    return training.learning_rate * (training.floor + (1 - training.floor) * share)
 
 
 def trained_parameters(objective: nn.Module) -> dict[str, nn.Parameter]:

@@ -22,6 +22,7 @@ from ray.train.torch import TorchTrainer, get_device
 from aag_ray.artifacts import file_hash, fingerprint, write_json
 from aag_ray.config import ClusterSection, TrainingSection
 from aag_ray.llm.objective import Objective
+from aag_ray.llm.recompute import recompute_activations
 from aag_ray.train.engine import TrainingError
 from aag_ray.train.log import ProgressLines, follow_log
 from aag_ray.train.loop import METRICS, read_examples, run
@@ -52,7 +53,7 @@ class TrainingJob:
         """Equal for jobs that would train the same thing; what a resume must agree on."""
         name = f"{self.build.__module__}.{self.build.__qualname__}"
         data = [file_hash(path) if path.is_file() else str(path) for path in (self.train, self.dev)]
-        shape = [self.cluster.workers, self.cluster.zero_stage, self.cluster.use_gpu]
+        shape = [self.cluster.workers, self.cluster.zero_stage, self.cluster.offload, self.cluster.use_gpu]
         return fingerprint(name, self.build_arguments, data, self.training.model_dump(), shape, self.seed)
 
 
@@ -113,6 +114,8 @@ def worker_loop(config: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     try:
         objective = job.build(**job.build_arguments, device=get_device() if job.cluster.use_gpu else torch.device("cpu"))
+        if job.cluster.gradient_checkpointing:
+            _save_memory(objective)
         return run(
             objective,
             read_examples(job.train),
@@ -122,11 +125,21 @@ def worker_loop(config: dict[str, Any]) -> dict[str, Any]:
             folder=job.folder,
             engine="deepspeed",
             zero_stage=job.cluster.zero_stage,
+            offload=job.cluster.offload,
             checkpoints=config["checkpoints"],
             show=lambda _: None,  # the driver follows the log: its lines come in order, before its last one
         )
     except TrainingError as error:
         return {"error": str(error)}
+
+
+def _save_memory(objective: Objective) -> None:
+    if objective.loaded is None:
+        raise TrainingError(f"gradient_checkpointing=true is for language models; {type(objective).__name__} trains none")
+    try:
+        recompute_activations(objective.loaded.model)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
 
 
 def _identify(job: TrainingJob) -> str:

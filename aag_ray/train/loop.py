@@ -78,6 +78,7 @@ def run(
     folder: Path,
     engine: Literal["torch", "deepspeed"] = "torch",
     zero_stage: int = 0,
+    offload: bool = False,
     checkpoints: Path | None = None,
     show: Callable[[Sequence[Record]], None] | None = None,
 ) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def run(
     if engine == "deepspeed":
         from aag_ray.train.deepspeed_setup import DeepSpeedEngine
 
-        machine: Engine = DeepSpeedEngine(objective, training, zero_stage)
+        machine: Engine = DeepSpeedEngine(objective, training, zero_stage, offload)
     else:
         machine = TorchEngine(objective, training)
     return _Training(objective, train, dev, training, seed, folder, machine, checkpoints or folder / "checkpoints").run(

@@ -31,6 +31,16 @@ def test_every_stage_follows_plain_pytorch(regression, rows, zero_stage):
     engine.close()
 
 
+@pytest.mark.parametrize("zero_stage", [1, 2, 3])
+def test_offloaded_shards_train_alike(regression, rows, zero_stage):
+    training = TrainingSection(batch=4, accumulation=2)
+    engine = DeepSpeedEngine(regression(), training, zero_stage, offload=True)
+    losses, _ = curve(engine, rows)
+    expected, _ = curve(TorchEngine(regression(), training), rows)
+    assert losses == pytest.approx(expected, abs=1e-4)
+    engine.close()
+
+
 @pytest.mark.parametrize("zero_stage", [0, 3])
 def test_bfloat16_weights_train_with_a_float32_master_copy(regression, rows, zero_stage):
     training = TrainingSection(batch=4, accumulation=2)

@@ -14,6 +14,20 @@ def test_the_rate_warms_up_linearly_and_decays_to_zero_after_the_last_step():
     assert rates[4:] == pytest.approx([6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7, 0.0])
 
 
+def test_half_a_cosine_falls_to_the_floor():
+    training = TrainingSection(steps=11, warmup_steps=1, learning_rate=4.0, schedule="cosine", floor=0.25)
+    rates = [learning_rate(step, training) for step in range(1, 13)]
+    assert rates[0] == 4.0
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(1.0), "after the last step"
+    assert learning_rate(1 + 11 // 2, training) > 2.5 > learning_rate(1 + 11 // 2 + 1, training), "half-way down in the middle"
+
+
+def test_a_line_ends_at_the_floor_too():
+    training = TrainingSection(steps=10, warmup_steps=0, learning_rate=2.0, floor=0.5)
+    assert learning_rate(11, training) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("warmup", [0, 3, 50])
 def test_any_warm_up_keeps_the_rate_between_zero_and_the_peak(warmup):
     training = TrainingSection(steps=10, warmup_steps=warmup, learning_rate=2.0)
