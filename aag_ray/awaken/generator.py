@@ -9,7 +9,7 @@ from aag_ray import prompts
 from aag_ray.llm.adapters import StaticLora
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.sft import load_lora
+from aag_ray.llm.sft import is_lora, load_lora
 from aag_ray.records import Document, Outcome
 
 
@@ -37,8 +37,3 @@ class DocumentGenerator:
             Document(key, written.text, Outcome.OK if written.text else Outcome.EMPTY_RESULT, tokens=written.new_tokens)
             for key, written in zip(ids, generations, strict=True)
         ]
-
-
-def is_lora(folder: Path) -> bool:
-    """Whether a trained generator is a LoRA on the base (True) or a whole model of its own."""
-    return not (folder / "generation_config.json").exists()

@@ -68,13 +68,16 @@ class ScorerSection(Section):
 
 
 class TagsSection(Section):
-    """The tag-emitting language model: a LoRA on `model`, on windows of `window_tokens`, loss on the tags alone.
+    """The tag-emitting language model, on windows of `window_tokens`, loss on the tags alone.
+
+    `tune` says whether a LoRA on `model` or the whole model is trained; DPO trains a LoRA either way, merged into a whole model.
 
     For each window with evidence, up to `empty_windows` without are trained on. With `dpo.steps` above 0 it then learns to
     prefer gold to its own mistakes: `pairs` of them, found on training windows, under `beta`.
     """
 
     model: ModelSection = ModelSection()
+    tune: Literal["lora", "full"] = "lora"
     lora: LoraSection = LoraSection()
     window_tokens: Positive = 768
     empty_windows: float = Field(default=0.5, ge=0)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 Factors = tuple[Tensor, Tensor]
-_active: ContextVar[Mapping[object, tuple[Adapter, ...]] | None] = ContextVar("active_adapters", default=None)
+_active: ContextVar[Mapping[object, _Applied] | None] = ContextVar("active_adapters", default=None)
 
 
 class AdapterError(ValueError):
@@ -118,6 +118,16 @@ def stack(adapters: Sequence[Adapter]) -> Adapter:
     )
 
 
+@torch.no_grad()
+def merge(model: nn.Module, adapter: Adapter) -> None:
+    """Add one adapter to the weights of the model, for good. Raises AdapterError for adapters of several examples."""
+    if adapter.examples > 1:
+        raise AdapterError(f"{adapter.examples} adapters cannot be merged into one model")
+    for name in adapter.factors:
+        weight: Any = model.get_submodule(name).weight
+        weight.add_(adapter.deltas(name)[0].t().to(weight.dtype))
+
+
 def adaptable_layers(model: nn.Module, modules: Sequence[str]) -> dict[str, nn.Linear]:
     """The linear layers named `modules` (such as "down_proj"), by full name in model order.
 
@@ -142,15 +152,16 @@ def make_adaptable(model: Any) -> None:
 
 def _hook(key: object, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
     def add_update(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        for adapter in (_active.get() or {}).get(key, ()):
+        active = (_active.get() or {}).get(key, _NOTHING)
+        for adapter in active.adapters:
             if (factors := adapter.factors.get(name)) is not None:
-                output = output + _update(name, inputs[0], output, *factors)
+                output = output + _update(name, inputs[0], output, *factors, active)
         return output
 
     return add_update
 
 
-def _update(name: str, x: Tensor, output: Tensor, a: Tensor, b: Tensor) -> Tensor:
+def _update(name: str, x: Tensor, output: Tensor, a: Tensor, b: Tensor, active: _Applied) -> Tensor:
     n, rows = a.shape[0], x.shape[0]
     if a.shape[1] != x.shape[-1] or b.shape[2] != output.shape[-1]:
         raise AdapterError(
@@ -160,9 +171,16 @@ def _update(name: str, x: Tensor, output: Tensor, a: Tensor, b: Tensor) -> Tenso
     a, b = a.to(x.dtype), b.to(x.dtype)
     if n == 1:
         return (x @ a[0]) @ b[0]
-    if rows % n:
+    if active.owners is not None:
+        if active.examples != n or len(active.owners) != rows:
+            raise AdapterError(
+                f"{name}: {n} adapters for {rows} rows, but the rows said to be here are {len(active.owners)} "
+                f"of {active.examples} examples"
+            )
+        a, b = a[active.owners], b[active.owners]
+    elif rows % n:
         raise AdapterError(f"{name}: {n} adapters for a batch of {rows} rows")
-    if rows != n:  # beams or passages: the rows of one example follow each other
+    elif rows != n:  # beams or passages: the rows of one example follow each other
         a, b = a.repeat_interleave(rows // n, dim=0), b.repeat_interleave(rows // n, dim=0)
     return torch.bmm(torch.bmm(x.reshape(rows, -1, x.shape[-1]), a), b).view_as(output)
 
@@ -181,7 +199,21 @@ def applied(model: Any, *adapters: Adapter | None) -> Iterator[None]:
         if unknown := names - layers:
             raise AdapterError(f"{type(model).__name__} has no linear layer {sorted(unknown)[0]!r}, which the adapter names")
     outer = _active.get() or {}
-    with _activated({**outer, model._adapter_key: (*outer.get(model._adapter_key, ()), *given)}):
+    before = outer.get(model._adapter_key, _NOTHING)
+    with _activated({**outer, model._adapter_key: replace(before, adapters=(*before.adapters, *given))}):
+        yield
+
+
+@contextmanager
+def rows_of(model: Any, owners: Tensor, examples: int) -> Iterator[None]:
+    """In this block, row i of every call of `model` belongs to example owners[i] of `examples`, in any order.
+
+    `owners` (rows,) holds whole numbers. Elsewhere the rows of one example follow each other, equally many of each.
+    """
+    make_adaptable(model)
+    outer = _active.get() or {}
+    before = outer.get(model._adapter_key, _NOTHING)
+    with _activated({**outer, model._adapter_key: replace(before, owners=owners, examples=examples)}):
         yield
 
 
@@ -189,7 +221,7 @@ def applied(model: Any, *adapters: Adapter | None) -> Iterator[None]:
 def bare(model: Any) -> Iterator[None]:
     """The base model alone, whatever adapters an enclosing block applies to it."""
     make_adaptable(model)
-    with _activated({**(_active.get() or {}), model._adapter_key: ()}):
+    with _activated({**(_active.get() or {}), model._adapter_key: _NOTHING}):
         yield
 
 
@@ -198,8 +230,20 @@ def same_adapters() -> tuple[AbstractContextManager[None], AbstractContextManage
     return nullcontext(), _activated(_active.get() or {})
 
 
+@dataclass(frozen=True)
+class _Applied:
+    """What the layers of one model find: adapters, and which example each row belongs to where they are not in equal runs."""
+
+    adapters: tuple[Adapter, ...] = ()
+    owners: Tensor | None = None
+    examples: int = 0
+
+
+_NOTHING = _Applied()
+
+
 @contextmanager
-def _activated(adapters: Mapping[object, tuple[Adapter, ...]]) -> Iterator[None]:
+def _activated(adapters: Mapping[object, _Applied]) -> Iterator[None]:
     token = _active.set(adapters)
     try:
         yield
@@ -219,6 +263,11 @@ class StaticLora(nn.Module):
     @classmethod
     def on(cls, model: nn.Module, modules: Sequence[str], rank: int, alpha: float, seed: int = 0) -> StaticLora:
         shapes = {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}
+        return cls.seeded(shapes, rank, alpha, seed)
+
+    @classmethod
+    def seeded(cls, shapes: Mapping[str, tuple[int, int]], rank: int, alpha: float, seed: int) -> StaticLora:
+        """On layers of these (d_in, d_out), decided by the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(shapes, rank, alpha)

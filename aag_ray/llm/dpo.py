@@ -25,9 +25,18 @@ class DpoObjective(Objective):
     """
 
     def __init__(
-        self, loaded: LoadedModel, lora: StaticLora, reference: StaticLora | None, beta: float = 0.1, longest: int = 2048
+        self,
+        loaded: LoadedModel,
+        lora: StaticLora,
+        reference: StaticLora | None,
+        beta: float = 0.1,
+        longest: int = 2048,
+        *,
+        shard_base: bool = False,
     ) -> None:
         super().__init__()
+        if shard_base:
+            self.base: Any = loaded.model
         self.lora, self.beta, self.longest = lora, beta, longest
         self._held = (loaded, reference.requires_grad_(False) if reference is not None else None)
         for part in (lora, reference):

@@ -126,3 +126,8 @@ def load_lora(folder: Path) -> StaticLora:
     )
     lora.load_state_dict(load_file(folder / "model.safetensors"))
     return lora.requires_grad_(False)
+
+
+def is_lora(folder: Path) -> bool:
+    """Whether a trained folder is a LoRA on a base (True) or a whole model of its own."""
+    return not (folder / "generation_config.json").exists()

@@ -182,11 +182,11 @@ def _documents_to_learn_from(config: TrainAagConfig, run: Run, questions: Sequen
 def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Question]) -> Metrics:
     """Put the trained parts into one folder, and choose on dev where the reader wants its document."""
     from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
-    from aag_ray.awaken.generator import DocumentGenerator, is_lora
+    from aag_ray.awaken.generator import DocumentGenerator
     from aag_ray.awaken.hypernetwork import Hypernetwork
     from aag_ray.evaluate.metrics import exact_match
     from aag_ray.llm.load import load_model
-    from aag_ray.llm.sft import load_lora
+    from aag_ray.llm.sft import is_lora, load_lora
 
     loaded, best = load_model(config.model), run.folder / "generator" / "generator" / "best"
     own = (

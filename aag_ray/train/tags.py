@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,54 +22,90 @@ from aag_ray.config import (
 from aag_ray.extract.examples import ExtractionExample
 from aag_ray.train.launch import TrainingJob
 
+if TYPE_CHECKING:
+    from aag_ray.llm.adapters import StaticLora
+    from aag_ray.llm.load import LoadedModel
+
 Metrics = dict[str, Any]
 
 
 def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
-    """Train the adapter on windows of the training pages and put it, as a PEFT folder, into `model`."""
+    """Train on windows of the training pages; the adapter, as a PEFT folder, or the whole model goes into `model`."""
     from aag_ray.llm.load import load_model
-    from aag_ray.llm.sft import load_lora
     from aag_ray.train.launch import train
 
     section, seed = config.tags, config.seed
     loaded = load_model(section.model, "cpu")
     splits = {split: examples_of(run, split) for split in ("train", "dev")}
     rows = {split: sft_rows(loaded.tokenizer, examples, section, seed) for split, examples in splits.items()}
-    arguments: dict[str, Any] = {"model": section.model, "lora": section.lora, "seed": seed}
+    shared: dict[str, Any] = {"seed": seed, "shard": config.cluster.zero_stage == 3}
+    arguments = {"model": section.model, "lora": section.lora if section.tune == "lora" else None} | shared
     metrics: Metrics = {"sft": train(_job(config, folder, "sft", rows, build_sft, arguments, section.sft))}
-    best = folder / "sft" / "best"
+    sft, dpo = folder / "sft" / "best", folder / "dpo" / "best"
     if section.dpo.steps:
         pairs = {
-            split: dpo_rows(config, best, examples, count)
+            split: dpo_rows(config, sft, examples, count)
             for (split, examples), count in zip(splits.items(), (section.pairs, max(4, section.pairs // 8)), strict=True)
         }
         metrics["mistakes"] = {split: len(rows) for split, rows in pairs.items()}
         if all(pairs.values()):
-            arguments = {"model": section.model, "start": best, "beta": section.beta}
+            arguments = {"model": section.model, "lora": section.lora, "start": sft, "beta": section.beta} | shared
             metrics["dpo"] = train(_job(config, folder, "dpo", pairs, build_dpo, arguments, section.dpo))
-            best = folder / "dpo" / "best"
     with replaced_folder(folder / "model") as temporary:
-        load_lora(best)().detach().save_peft(temporary, section.model.name)
+        _save(temporary, section.model, sft, dpo if "dpo" in metrics else None)
     return metrics
 
 
-def build_sft(model: ModelSection, lora: LoraSection, seed: int, device: torch.device) -> Any:
+def _save(folder: Path, base: ModelSection, sft: Path, dpo: Path | None) -> None:
+    from aag_ray.llm.adapters import merge
+    from aag_ray.llm.sft import is_lora, load_lora
+
+    if is_lora(sft):
+        load_lora(dpo or sft)().detach().save_peft(folder, base.name)
+        return
+    loaded, _ = _trained(base, sft, "cpu")
+    if dpo is not None:
+        merge(loaded.model, load_lora(dpo)().detach())
+    loaded.model.save_pretrained(folder, safe_serialization=True)
+    loaded.tokenizer.save_pretrained(folder)
+
+
+def _trained(base: ModelSection, folder: Path, device: str | None = None) -> tuple[LoadedModel, StaticLora | None]:
+    """The base model with the LoRA that was trained on it, or the whole model that was trained, alone."""
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.sft import is_lora, load_lora
+
+    if is_lora(folder):
+        loaded = load_model(base, device)
+        return loaded, load_lora(folder).to(loaded.device)
+    return load_model(ModelSection(name=str(folder), dtype=base.dtype), device), None
+
+
+def build_sft(model: ModelSection, lora: LoraSection | None, seed: int, shard: bool, device: torch.device) -> Any:
     """What Ray Train builds on each worker, first of all."""
     from aag_ray.llm.sft import SftObjective, new_lora
     from aag_ray.train.builders import load_for_training
 
     loaded = load_for_training(model, device)
-    return SftObjective(loaded, new_lora(loaded, lora, seed), longest=_longest(loaded))
+    made = new_lora(loaded, lora, seed) if lora is not None else None
+    return SftObjective(loaded, made, longest=_longest(loaded), shard_base=shard)
 
 
-def build_dpo(model: ModelSection, start: Path, beta: float, device: torch.device) -> Any:
-    """What Ray Train builds for DPO: the policy starts as its reference."""
+def build_dpo(
+    model: ModelSection, lora: LoraSection, start: Path, beta: float, seed: int, shard: bool, device: torch.device
+) -> Any:
+    """What Ray Train builds for DPO: the policy starts as its reference, which is what was trained before it."""
     from aag_ray.llm.dpo import DpoObjective
-    from aag_ray.llm.sft import load_lora
+    from aag_ray.llm.sft import is_lora, load_lora, new_lora
     from aag_ray.train.builders import load_for_training
 
-    loaded = load_for_training(model, device)
-    return DpoObjective(loaded, load_lora(start).requires_grad_(True), load_lora(start), beta, longest=_longest(loaded))
+    if is_lora(start):
+        loaded = load_for_training(model, device)
+        policy, reference = load_lora(start).requires_grad_(True), load_lora(start)
+    else:
+        loaded = load_for_training(ModelSection(name=str(start), dtype=model.dtype), device)
+        policy, reference = new_lora(loaded, lora, seed), None
+    return DpoObjective(loaded, policy, reference, beta, longest=_longest(loaded), shard_base=shard)
 
 
 def sft_rows(tokenizer: Any, examples: Sequence[ExtractionExample], section: TagsSection, seed: int) -> list[dict[str, Any]]:
@@ -90,14 +126,12 @@ def dpo_rows(
     from aag_ray.extract.grammar import TagGrammar
     from aag_ray.extract.tag_model import TAG_TOKENS
     from aag_ray.extract.writing import Asked, Writer
-    from aag_ray.llm.load import load_model
-    from aag_ray.llm.sft import load_lora
     from aag_ray.pages.tags import Window
 
-    loaded = load_model(config.tags.model)
+    loaded, lora = _trained(config.tags.model, trained)
     tokenizer: Any = loaded.tokenizer
     rows = sft_rows(tokenizer, examples, config.tags, config.seed + 1)[: 2 * count]
-    writer = Writer(loaded, [load_lora(trained).to(loaded.device)()], PagesSection(), batch=8)
+    writer = Writer(loaded, [lora()] if lora is not None else [], PagesSection(), batch=8)
     asked = [Asked(0, Window("", row["first"], row["last"], len(row["prompt"])), row["prompt"]) for row in rows]
     grammars = [TagGrammar(row["first"], row["last"], header=False) for row in rows]
     written = writer.write(asked, most=TAG_TOKENS, grammars=grammars)

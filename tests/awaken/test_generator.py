@@ -5,11 +5,11 @@ import torch
 from torch.nn.functional import one_hot
 
 from aag_ray import prompts
-from aag_ray.awaken.generator import DocumentGenerator, is_lora
+from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.config import LoraSection, ModelSection
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel, load_model
-from aag_ray.llm.sft import SftObjective, new_lora, save_lora
+from aag_ray.llm.sft import SftObjective, is_lora, new_lora, save_lora
 from aag_ray.records import Document, Outcome
 
 QUESTIONS = ["What is the capital of France?", "gold?", "Which currency does Japan use in the country?"]

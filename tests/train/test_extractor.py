@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
+from safetensors.torch import load_file
 
 from aag_ray.artifacts import RunError
 from aag_ray.config import EvaluateExtractorConfig, ExtractSection, TrainExtractorConfig
@@ -131,6 +133,24 @@ def test_a_tag_model_is_trained_on_the_same_pages_and_writes_tags_only(
     page = tag_page("The capital of Peru is Lima. It rains.", "https://a.example/", kind="text").tagged
     extraction = build_extractor(section).extract("What is the capital of Peru?", [page])
     assert {evidence.tag for evidence in extraction.evidence} <= {1, 2}
+
+
+def test_a_whole_tag_model_is_trained_and_the_preferences_are_merged_into_it(
+    trained: JobResult, tiny_model_folder: Path, tiny_encoder_folder: Path, root: Path
+):
+    small = "{steps: 2, batch: 2, warmup_steps: 1, dev_every: 2, checkpoint_every: 1, dev_examples: 4}"
+    model = f"{{name: '{tiny_model_folder}', dtype: float32}}"
+    tags = f"tags={{model: {model}, tune: full, lora: {{rank: 2}}, window_tokens: 600, sft: {small}, dpo: {small}, pairs: 4}}"
+    more = ("train=[tags]", tags, "cluster={cpus_per_worker: 1, gradient_checkpointing: true}")
+    result = train_extractor(settings(tiny_encoder_folder, root, *more))
+    assert result.metrics["tags"]["sft"]["trained_parameters"] > 10 * result.metrics["tags"]["dpo"]["trained_parameters"]
+    folder = root / "tiny" / "tags"
+    preferred, before = (load_file(folder / name / "model.safetensors") for name in ("model", "sft/best"))
+    changed = {name for name in before if not torch.equal(before[name], preferred[name])}
+    assert changed and all(name.split(".")[-2] in ("q_proj", "v_proj", "down_proj") for name in changed)
+    section = ExtractSection.model_validate({"extractor": "tags", "checkpoint": str(folder / "model")})
+    page = tag_page("The capital of Peru is Lima. It rains.", "https://a.example/", kind="text").tagged
+    assert {evidence.tag for evidence in build_extractor(section).extract("What is Lima?", [page]).evidence} <= {1, 2}
 
 
 def test_windows_without_evidence_are_limited_and_the_hardest_are_among_them():
