@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aag_ray.web_commands import _add_fetch_options, _sources
+from aag_ray.web_commands import add_fetch_options, read_sources
 
 if TYPE_CHECKING:
     from aag_ray.extract.evidence import Extraction, Extractor, PageEvidence, TaggedPage
@@ -35,10 +35,13 @@ def add_extract(commands: Any) -> None:
     parser.add_argument("--budget", type=_share, metavar="SHARE", help="of the pages' tokens, at most (default 0.2)")
     parser.add_argument("--threshold", type=_share, metavar="SCORE", help="below it a span is no evidence")
     parser.add_argument("--model", help="the encoder, or the language model for --extractor tags")
-    parser.add_argument("--checkpoint", metavar="FOLDER", help="a trained extractor")
+    parser.add_argument(
+        "--checkpoint", metavar="FOLDER", help="a trained extractor (default: the newest scorer in ./runs)"
+    )
+    parser.add_argument("--untrained", action="store_true", help="leave trained scorers in ./runs alone")
     parser.add_argument("--why", action="store_true", help="let the language model say what it found in its tags' spans")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    _add_fetch_options(parser)
+    add_fetch_options(parser)
     parser.set_defaults(run=run_extract)
 
 
@@ -52,6 +55,8 @@ def run_extract(arguments: argparse.Namespace) -> int:
         raise ExtractCommandError("--question is missing: evidence is always for a question")
     if arguments.why and arguments.extractor not in (None, "tags"):
         raise ExtractCommandError(f"--why needs --extractor tags, not {arguments.extractor}: only a language model writes")
+    if arguments.untrained and arguments.checkpoint:
+        raise ExtractCommandError(f"--untrained contradicts --checkpoint {arguments.checkpoint}; give one of the two")
     if arguments.why and arguments.input:
         raise ExtractCommandError("--why shows pages to people and cannot be used with --input")
     return _run_rows(arguments) if arguments.input else _run_sources(arguments)
@@ -68,7 +73,7 @@ def _run_sources(arguments: argparse.Namespace) -> int:
         raise ExtractCommandError(f"--question: {error}") from error
     pages: list[TaggedPage] = []
     unread: list[dict[str, str]] = []
-    for source, text, outcome, detail in asyncio.run(_sources(arguments)):
+    for source, text, outcome, detail in asyncio.run(read_sources(arguments)):
         if text is not None:
             cleaned = tag_page(text, source)
             outcome, detail = cleaned.outcome.value, cleaned.detail
@@ -122,9 +127,10 @@ def _run_rows(arguments: argparse.Namespace) -> int:
 
 
 def _extractor(arguments: argparse.Namespace) -> Extractor:
-    from aag_ray.extract.build import build_extractor
+    from aag_ray.extract.build import build_extractor, with_newest_scorer
 
-    return build_extractor(_section(arguments))
+    section = _section(arguments)
+    return build_extractor(section if arguments.untrained else with_newest_scorer(section, Path("runs")))
 
 
 def _section(arguments: argparse.Namespace) -> Any:

@@ -25,14 +25,14 @@ def add_web_commands(commands: Any) -> None:
     fetch = commands.add_parser("fetch", help="read pages politely and under guard: one JSON outcome a line")
     fetch.add_argument("urls", nargs="+", metavar="URL")
     fetch.add_argument("--text", action="store_true", help="put the decoded body into the line")
-    _add_fetch_options(fetch)
+    add_fetch_options(fetch)
     fetch.set_defaults(run=run_fetch)
 
     tag = commands.add_parser("tag", help="clean pages and cut them into spans with exact offsets")
     tag.add_argument("sources", nargs="+", metavar="FILE|URL", help="an HTML or text file, - for the standard input, or a URL")
     tag.add_argument("--json", action="store_true", help="one JSON object a line, with text, blocks and spans")
     tag.add_argument("--cleaner", choices=["lexbor", "trafilatura"], default="lexbor")
-    _add_fetch_options(tag)
+    add_fetch_options(tag)
     tag.set_defaults(run=run_tag)
 
     search = commands.add_parser("search", help="ask the configured search engines")
@@ -52,7 +52,8 @@ def add_web_commands(commands: Any) -> None:
     world.set_defaults(run=run_world)
 
 
-def _add_fetch_options(parser: argparse.ArgumentParser) -> None:
+def add_fetch_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that reads pages can be told about fetching."""
     parser.add_argument(
         "--allow",
         action="append",
@@ -100,7 +101,7 @@ def run_tag(arguments: argparse.Namespace) -> int:
     from aag_ray.pages.tags import tagged
 
     section, failed = PagesSection(cleaner=arguments.cleaner), False
-    for source, text, outcome, detail in asyncio.run(_sources(arguments)):
+    for source, text, outcome, detail in asyncio.run(read_sources(arguments)):
         result = None
         if text is not None:
             result = (read_page if text.lstrip()[:1] == "<" else read_text)(text, source, section)
@@ -119,7 +120,7 @@ def run_tag(arguments: argparse.Namespace) -> int:
     return int(failed)
 
 
-async def _sources(arguments: argparse.Namespace) -> list[tuple[str, str | None, str, str]]:
+async def read_sources(arguments: argparse.Namespace) -> list[tuple[str, str | None, str, str]]:
     """Each source with its text, or with an outcome and a detail, in the order given."""
     from aag_ray.web.encoding import decode_page
 

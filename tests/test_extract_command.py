@@ -21,6 +21,12 @@ PAGE = """<title>Metals</title><p>Iron rusts in the rain. The symbol of gold is 
 QUESTION = "What is the symbol of gold?"
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without runs: the scorer of a run in ./runs would be taken."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     path = tmp_path / "metals.html"
@@ -217,6 +223,16 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--budget SHARE" in done.stdout
+
+
+def test_a_scorer_in_runs_is_taken_unless_told_not_to(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = page.parent / "runs" / "mine" / "scorer"
+    (run / "model").mkdir(parents=True)
+    (run / "manifest.json").write_text("{}")
+    assert extract("--question", QUESTION, str(page)) == 1
+    assert "mine/scorer/model holds no span scorer" in capsys.readouterr().err
+    assert extract("--question", QUESTION, "--untrained", "--checkpoint", "x", str(page)) == 1
+    assert "--untrained contradicts --checkpoint x" in capsys.readouterr().err
 
 
 @pytest.mark.model

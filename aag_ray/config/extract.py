@@ -70,8 +70,7 @@ class ScorerSection(Section):
 class TagsSection(Section):
     """The tag-emitting language model, on windows of `window_tokens`, loss on the tags alone.
 
-    `tune` says whether a LoRA on `model` or the whole model is trained; DPO trains a LoRA either way, merged into a whole model.
-
+    `tune` says whether a LoRA on `model` or the whole model is trained; DPO trains a LoRA, which a whole model takes in.
     For each window with evidence, up to `empty_windows` without are trained on. With `dpo.steps` above 0 it then learns to
     prefer gold to its own mistakes: `pairs` of them, found on training windows, under `beta`.
     """
@@ -117,30 +116,6 @@ class GridSection(Section):
     language: Literal["en", "zh"] = "en"
 
 
-class EvaluateExtractorConfig(JobConfig):
-    """Everything `jobs/evaluate_extractor.py` can be told: which extractors are measured, on the test pages of the run.
-
-    `tags` is the run's own tag model, or an untrained one; `generating` the same base model writing what it finds.
-    """
-
-    run: RunSection = RunSection(name="extractor")
-    seed: Natural = 29
-    extractors: tuple[Literal["all", "bm25", "embedding", "untrained", "scorer", "tags", "generating"], ...] = (
-        "all",
-        "bm25",
-        "embedding",
-        "untrained",
-        "scorer",
-    )
-    extract: ExtractSection = ExtractSection()
-    split: Literal["dev", "test"] = "test"
-    max_pages: Positive | None = None
-    model: ModelSection = ModelSection()
-    injections: bool = True
-    grid: GridSection = GridSection()
-    bootstrap_samples: Positive = 2000
-
-
 class EndpointSection(Section):
     """A teacher behind an OpenAI-compatible endpoint. Its key stands in the environment variable `key_env` and nowhere else.
 
@@ -157,6 +132,46 @@ class EndpointSection(Section):
     requests_per_minute: float | None = Field(default=None, gt=0)
     price_in: float = Field(default=0.0, ge=0)
     price_out: float = Field(default=0.0, ge=0)
+
+
+class EvidenceAnswersSection(Section):
+    """Do the answers come out? A reader answers `questions` of the relevant test pages (0: none) from the evidence alone.
+
+    `reader` is the folder of a trained awakening model, such as `runs/embedded/hypernetwork/model`; without one the base model
+    answers in its chat template. `judge` compares every extractor's answers with those from the whole page.
+    """
+
+    questions: Natural = 0
+    reader: Path | None = None
+    max_answer_tokens: Positive = 16
+    batch: Positive = 8
+    judge: EndpointSection | None = None
+
+
+class EvaluateExtractorConfig(JobConfig):
+    """Everything `jobs/evaluate_extractor.py` can be told: which extractors are measured, on the test pages of the run.
+
+    `tags` is the run's own tag model, or an untrained one; `generating` the same base model writing what it finds;
+    `trafilatura` keeps main text, whatever is asked.
+    """
+
+    run: RunSection = RunSection(name="extractor")
+    seed: Natural = 29
+    extractors: tuple[Literal["all", "trafilatura", "bm25", "embedding", "untrained", "scorer", "tags", "generating"], ...] = (
+        "all",
+        "bm25",
+        "embedding",
+        "untrained",
+        "scorer",
+    )
+    extract: ExtractSection = ExtractSection()
+    split: Literal["dev", "test"] = "test"
+    max_pages: Positive | None = None
+    model: ModelSection = ModelSection()
+    injections: bool = True
+    grid: GridSection = GridSection()
+    answers: EvidenceAnswersSection = EvidenceAnswersSection()
+    bootstrap_samples: Positive = 2000
 
 
 class InstructionsSection(Section):

@@ -25,9 +25,13 @@ COLUMNS = (
     ("F1, %", lambda row: _interval(row["own_threshold"]["f1"])),
     ("Answer kept, %", lambda row: _number(row["own_threshold"]["answer_kept"])),
     ("Exactly empty, %", lambda row: _interval(row["own_threshold"]["exact_empty"])),
+    ("Answered, EM %", lambda row: _interval(row.get("answers", {}).get("em"))),
+    ("F1", lambda row: _interval(row.get("answers", {}).get("f1"))),
+    ("from tokens", lambda row: f"{row['answers']['prompt_tokens']:.0f}" if "answers" in row else ""),
     ("Attacks that succeed, %", lambda row: _interval(row.get("injections", {}).get("rate"))),
     ("ms a page, p50", lambda row: f"{row['own_threshold']['ms_per_page']['p50']:.1f}"),
     ("p95", lambda row: f"{row['own_threshold']['ms_per_page']['p95']:.1f}"),
+    ("Tokens written a page", lambda row: f"{row['tokens_written']:.1f}"),
 )
 
 
@@ -55,6 +59,10 @@ def build(name: str, section: ExtractSection, run: Run, model: ModelSection) -> 
     """The extractor of a row of the table; `scorer` is the run's own. Raises RunError if the run has none."""
     from aag_ray.extract.build import build_extractor
 
+    if name == "trafilatura":
+        from aag_ray.extract.baselines import MainTextExtractor
+
+        return MainTextExtractor(section)
     if name == "untrained":
         return build_extractor(section.model_copy(update={"extractor": "scorer", "checkpoint": None}))
     if name == "generating":
@@ -81,16 +89,18 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
     filled = config.extract.model_copy(update={"threshold": 0.0})
     systems: dict[str, Any] = {}
     at_budget: dict[str, list[Prediction]] = {}
+    own: dict[str, list[Prediction]] = {}
     for name in config.extractors:
         at_budget[name] = list(predict(build(name, filled, run, config.model), examples))
         extractor = build(name, config.extract, run, config.model)
-        own = list(predict(extractor, examples))
+        own[name] = list(predict(extractor, examples))
         systems[name] = {
             "name": extractor.name,
             "at_budget": summarise(at_budget[name], config.bootstrap_samples, config.seed),
-            "own_threshold": summarise(own, config.bootstrap_samples, config.seed),
+            "own_threshold": summarise(own[name], config.bootstrap_samples, config.seed),
+            "tokens_written": getattr(extractor, "counts", {}).get("output_tokens", 0) / len(examples),
         }
-        if config.injections and name != "all":
+        if config.injections and name not in ("all", "trafilatura"):
             systems[name]["injections"] = injection_rates(extractor, relevant, config.bootstrap_samples)
         if name == "scorer":
             systems[name]["calibration"] = _calibration(extractor, examples)
@@ -101,6 +111,9 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
         for other in AGAINST
         if "scorer" in at_budget and other in at_budget
     }
+    if config.answers.questions:
+        for name, answered in _answers(config, examples, own, folder, say).items():
+            systems.setdefault(name, {})["answers"] = answered
     grids = _grids(config, run, examples, folder, say) if config.grid.cases else {}
     result = {
         "systems": systems,
@@ -113,6 +126,38 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
     write_atomically(folder / "table.md", table(systems, grids))
     say(table(systems, grids))
     return result
+
+
+def _answers(
+    config: EvaluateExtractorConfig,
+    examples: Sequence[ExtractionExample],
+    own: dict[str, list[Prediction]],
+    folder: Path,
+    say: Say,
+) -> dict[str, Any]:
+    """By extractor, and `closed_book`; what was answered is in answers.jsonl."""
+    from aag_ray.evaluate.evidence_answers import EvidenceReader, evidence_text, judge_answers, score_answers
+
+    section, samples, seed = config.answers, config.bootstrap_samples, config.seed
+    asked = [at for at, example in enumerate(examples) if example.relevant and example.answers][: section.questions]
+    if not asked:
+        raise RunError(f"none of the {len(examples)} pages has a question with a known answer; set answers.questions=0")
+    chosen = [examples[at] for at in asked]
+    texts = {name: [evidence_text(examples[at], rows[at]) for at in asked] for name, rows in own.items()}
+    reader = EvidenceReader(section, config.model)
+    answers = {name: reader.answer(chosen, shown) for name, shown in ({"closed_book": [""] * len(chosen)} | texts).items()}
+    scored = {name: score_answers(given, chosen, samples, seed) for name, given in answers.items()}
+    if section.judge is not None and "all" in answers:
+        for name in (name for name in answers if name != "all"):
+            scored[name]["judge"] = judge_answers(section.judge, chosen, answers[name], answers["all"], samples, seed)
+    lines = (
+        {"id": e.id, "question": e.question, "answers": e.answers, **{name: given[at].text for name, given in answers.items()}}
+        for at, e in enumerate(chosen)
+    )
+    write_atomically(folder / "answers.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    for name, row in scored.items():
+        say(f"  {name}: {_number(row['em'])} % of the answers exact, from {row['prompt_tokens']:.0f} tokens")
+    return scored
 
 
 def _difference(ours: Sequence[Prediction], theirs: Sequence[Prediction], config: EvaluateExtractorConfig) -> dict[str, Any]:
@@ -147,7 +192,7 @@ def _grids(
     grids: dict[str, Any] = {}
     for kind, kinds in (("single", [NeedleKind.SINGLE]), ("several", [k for k in NeedleKind if k is not NeedleKind.SINGLE])):
         needles = make_needles(grid.cases, config.seed + 1, kinds=kinds, languages=[grid.language])
-        for name in (name for name in config.extractors if name not in ("all", "generating")):
+        for name in (name for name in config.extractors if name not in ("all", "trafilatura", "generating")):
             cases = grid_cases(needles, texts, estimated_tokens, lengths=grid.lengths, depths=grid.depths, seed=config.seed)
             measured = run_grid(build(name, config.extract, run, config.model), cases)
             grids.setdefault(name, {})[kind] = measured.to_dict()
@@ -172,6 +217,8 @@ def table(systems: dict[str, Any], grids: dict[str, Any]) -> str:
     titles = ["Extractor", *(title for title, _ in COLUMNS), *(["Needle F1, one fact", "several"] if grids else [])]
     lines = [f"| {' | '.join(titles)} |", f"| --- |{' ---: |' * (len(titles) - 1)}"]
     for name, row in systems.items():
+        if "at_budget" not in row:  # closed book: no extractor
+            continue
         cells = [name, *(value(row) for _, value in COLUMNS)]
         if grids:
             cells += [f"{100 * grids[name][kind]['mean_f1']:.1f}" if name in grids else "" for kind in ("single", "several")]

@@ -1,9 +1,10 @@
-"""Extractors to compare with: words in common, sentence embeddings, and the whole page."""
+"""Extractors to compare with: words in common, sentence embeddings, main text, and the whole page."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from aag_ray.extract.evidence import TaggedPage
 from aag_ray.extract.scoring import ScoringExtractor
 from aag_ray.extract.select import PageScores
 from aag_ray.extract.tokens import CountTokens, estimated_tokens, tokenizer_counter
+from aag_ray.pages.page import BlockKind, Page
 from aag_ray.web.rank.lexical import bm25
 
 if TYPE_CHECKING:
@@ -61,6 +63,34 @@ class WholePageExtractor(ScoringExtractor):
 
     def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
         return [PageScores(np.ones(len(page.spans))) for page in pages]
+
+
+class MainTextExtractor(WholePageExtractor):
+    """Every span that trafilatura takes for main text of the page, asked without the question."""
+
+    name = "trafilatura"
+
+    def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
+        from trafilatura import extract
+
+        found = []
+        for page in pages:
+            main = _spaced(extract(_html(page.page), include_comments=False, include_tables=True) or "")
+            texts = (_spaced(page.page.text[span.start : span.end]) for span in page.spans)
+            found.append(PageScores(np.array([float(text in main) for text in texts])))
+        return found
+
+
+def _html(page: Page) -> str:
+    """A page's blocks as plain HTML again, for a cleaner that reads nothing else."""
+    tags = {BlockKind.LIST_ITEM: "li", BlockKind.CODE: "pre", BlockKind.CAPTION: "figcaption"}
+    named = ((f"h{b.level}" if b.kind is BlockKind.HEADING else tags.get(b.kind, "p"), b) for b in page.blocks)
+    body = "".join(f"<{tag}>{escape(page.text[block.start : block.end])}</{tag}>" for tag, block in named)
+    return f"<html><head><title>{escape(page.title)}</title></head><body><article>{body}</article></body></html>"
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def span_texts(pages: Sequence[TaggedPage]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from aag_ray.artifacts import RunError, newest_run
 from aag_ray.config import ExtractSection, ModelSection, PagesSection
 from aag_ray.extract.evidence import Extractor, TaggedPage
 from aag_ray.pages.page import Page, PageOutcome
@@ -54,6 +55,17 @@ def build_extractor(section: ExtractSection) -> Extractor:
 
     kind = EmbeddingExtractor if section.extractor == "embedding" else ZeroShotExtractor
     return kind(section, Embedder.load(section.model))
+
+
+def with_newest_scorer(section: ExtractSection, runs: Path) -> ExtractSection:
+    """The section with the scorer that was trained last below `runs`, where it names none and there is one."""
+    if section.checkpoint is not None or section.extractor != "scorer":
+        return section
+    try:
+        folder = newest_run(runs, "scorer").folder / "scorer" / "model"
+    except RunError:
+        return section
+    return section.model_copy(update={"checkpoint": str(folder)})
 
 
 def _checkpoint(section: ExtractSection) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from aag_ray.config import EndpointSection
 from aag_ray.extract.teachers import TeacherOutcome, TeacherReply
 from aag_ray.web.politeness import retry_after
 
@@ -45,6 +46,12 @@ class Endpoint:
     price_in: float = 0.0
     price_out: float = 0.0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, section: EndpointSection) -> Endpoint:
+        """The endpoint that a configuration names."""
+        same = section.model_dump(exclude={"key_env", "timeout_seconds"})
+        return cls(**same, key_variable=section.key_env, timeout=section.timeout_seconds)
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):

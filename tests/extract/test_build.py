@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aag_ray.config import ExtractSection, ModelSection, PagesSection
-from aag_ray.extract.build import ExtractorError, build_extractor, tag_page
+from aag_ray.extract.build import ExtractorError, build_extractor, tag_page, with_newest_scorer
 from aag_ray.llm.resolve import ModelNotFound
 from aag_ray.pages.page import PageOutcome
 
@@ -40,6 +41,20 @@ def test_tags_are_emitted_by_the_model_named(tiny_model_folder: Path) -> None:
 def test_a_whole_model_can_be_the_checkpoint_of_tags(tiny_model_folder: Path) -> None:
     extractor = build_extractor(ExtractSection(extractor="tags", checkpoint=str(tiny_model_folder)))
     assert extractor.name == "tags"
+
+
+def test_the_scorer_trained_last_is_taken_where_none_is_named(tmp_path: Path) -> None:
+    section = ExtractSection()
+    assert with_newest_scorer(section, tmp_path) == section, "there is no run"
+    for name, when in (("old", 1_000), ("new", 2_000), ("unfinished", 3_000)):
+        folder = tmp_path / name / "scorer"
+        (folder / "model").mkdir(parents=True)
+        if name != "unfinished":
+            (folder / "manifest.json").write_text("{}")
+            os.utime(folder / "manifest.json", (when, when))
+    assert with_newest_scorer(section, tmp_path).checkpoint == str(tmp_path / "new" / "scorer" / "model")
+    for given in (ExtractSection(checkpoint="mine"), ExtractSection(extractor="bm25")):
+        assert with_newest_scorer(given, tmp_path) == given
 
 
 @pytest.mark.parametrize("name", ["bm25", "embedding", "all"])

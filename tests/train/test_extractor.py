@@ -88,16 +88,23 @@ def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_encoder_f
 
 
 def test_the_table_has_a_row_for_each_extractor_and_the_grids_are_pictures(
-    trained: JobResult, tiny_encoder_folder: Path, root: Path
+    trained: JobResult, tiny_model_folder: Path, tiny_encoder_folder: Path, root: Path
 ):
-    result = evaluate_extractors(evaluation(root, tiny_encoder_folder), say=lambda line: None)
+    reader = f"model={{name: '{tiny_model_folder}', dtype: float32}}"
+    names = ["all", "trafilatura", "bm25", "embedding", "untrained", "scorer"]
+    more = (reader, "answers={questions: 3, max_answer_tokens: 2}", f"extractors=[{', '.join(names)}]")
+    result = evaluate_extractors(evaluation(root, tiny_encoder_folder, *more), say=lambda line: None)
     folder = root / "tiny" / "evaluate"
-    assert set(result.metrics["systems"]) == {"all", "bm25", "embedding", "untrained", "scorer"}
+    assert set(result.metrics["systems"]) == {*names, "closed_book"}
+    read = {name: row["answers"]["prompt_tokens"] for name, row in result.metrics["systems"].items()}
+    assert read["closed_book"] < read["scorer"] <= read["all"]
+    answered = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    assert [set(row) for row in answered] == [{"id", "question", "answers", *names, "closed_book"}] * 3
     assert result.metrics["systems"]["all"]["at_budget"]["answer_kept"]["value"] == 100
     assert set(result.metrics["differences"]) == {"scorer-bm25", "scorer-embedding", "scorer-untrained"}
     assert 0 <= result.metrics["systems"]["scorer"]["calibration"]["ece"] <= 1
     table = (folder / "table.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in table[2:]] == ["all", "bm25", "embedding", "untrained", "scorer"]
+    assert [line.split("|")[1].strip() for line in table[2:]] == names
     assert all((folder / f"needles-{kind}-scorer.png").read_bytes().startswith(b"\x89PNG") for kind in ("single", "several"))
 
 
@@ -147,7 +154,8 @@ def test_a_whole_tag_model_is_trained_and_the_preferences_are_merged_into_it(
     folder = root / "tiny" / "tags"
     preferred, before = (load_file(folder / name / "model.safetensors") for name in ("model", "sft/best"))
     changed = {name for name in before if not torch.equal(before[name], preferred[name])}
-    assert changed and all(name.split(".")[-2] in ("q_proj", "v_proj", "down_proj") for name in changed)
+    assert changed
+    assert all(name.split(".")[-2] in ("q_proj", "v_proj", "down_proj") for name in changed)
     section = ExtractSection.model_validate({"extractor": "tags", "checkpoint": str(folder / "model")})
     page = tag_page("The capital of Peru is Lima. It rains.", "https://a.example/", kind="text").tagged
     assert {evidence.tag for evidence in build_extractor(section).extract("What is Lima?", [page]).evidence} <= {1, 2}
