@@ -72,6 +72,7 @@ class TrainingSection(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["linear", "cosine"] = "linear"
     floor: Share = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: Natural = 20
     clip: float = Field(default=1.0, gt=0)

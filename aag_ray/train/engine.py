@@ -82,7 +82,7 @@ def adamw(objective: nn.Module, training: TrainingSection) -> torch.optim.AdamW:
     groups = [
         {"params": group, "weight_decay": decay} for group, decay in ((matrices, training.weight_decay), (others, 0.0)) if group
     ]
-    return torch.optim.AdamW(groups, lr=training.learning_rate, fused=parameters[0].is_cuda)
+    return torch.optim.AdamW(groups, lr=training.learning_rate, betas=training.betas, fused=parameters[0].is_cuda)
 
 
 class TorchEngine:

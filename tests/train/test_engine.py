@@ -44,6 +44,11 @@ def test_unequal_micro_batches_give_the_update_of_the_whole_batch(regression, ro
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
+def test_the_moments_fade_as_configured(regression):
+    assert adamw(regression(), TrainingSection()).defaults["betas"] == (0.9, 0.999)
+    assert adamw(regression(), TrainingSection(betas=(0.9, 0.95))).defaults["betas"] == (0.9, 0.95)
+
+
 def test_weight_decay_falls_on_matrices_only(regression):
     groups = adamw(regression(), TrainingSection(weight_decay=0.1)).param_groups
     assert {(group["weight_decay"], parameter.ndim) for group in groups for parameter in group["params"]} == {
