@@ -24,7 +24,7 @@ from aag_ray.serve.chat_schemas import (
     set_without_effect,
 )
 from aag_ray.serve.conversation import ignored_system, mode_of, request_of, turns_of
-from aag_ray.serve.errors import ApiError, from_failed
+from aag_ray.serve.errors import ApiError, fault_of_server, from_failed
 from aag_ray.serve.sse import DONE, sse
 
 
@@ -126,8 +126,7 @@ def own_event(event: AnswerEvent) -> dict[str, Any]:
 
 
 def as_api_error(error: Exception) -> ApiError:
-    fault = ApiError(500, "a fault of the server; the log has the reason", code="internal")
-    return error if isinstance(error, ApiError) else fault
+    return error if isinstance(error, ApiError) else fault_of_server()
 
 
 def _finish(done: Done) -> Any:

@@ -1,4 +1,7 @@
-"""What every request passes before anything reads it: a request id, the client's key, and the limits of its body."""
+"""What every request passes before anything reads it: a request id, the client's key, and the limits of its body.
+
+What nobody expected ends here too, so that its reply is as every other: in OpenAI's form, with the request's id.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aag_ray.config import ApiLimitsSection
-from aag_ray.serve.errors import ApiError
+from aag_ray.serve.errors import ApiError, fault_of_server, stopping
 from aag_ray.serve.keys import Keyring
 
 log = logging.getLogger(__name__)
@@ -47,8 +50,11 @@ class Door:
         identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["identity"] = identity
+        begun = False
 
         async def marked(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 marks = MutableHeaders(scope=message)
                 marks["X-Request-Id"] = identity
@@ -64,7 +70,17 @@ class Door:
             log.info("refused %s: %s", scope["path"], refusal, extra={"request_id": identity})
             await refusal.response(scope, receive, marked)
             return
-        await self.app(scope, _replaying(body, receive), marked)
+        try:
+            await self.app(scope, _replaying(body, receive), marked)
+        except Exception:
+            log.exception("while serving %s", scope["path"], extra={"request_id": identity})
+            if begun:
+                raise
+            await fault_of_server().response(scope, receive, marked)
+        except asyncio.CancelledError:
+            if not begun:
+                await stopping().response(scope, receive, marked)
+            raise
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:
         most, claimed = self.limits.body_bytes, headers.get("content-length", "0")

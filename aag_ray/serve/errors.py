@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import Any
 
@@ -14,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 
 from aag_ray.answer.event import Failed
 
-log = logging.getLogger(__name__)
 _BRANCHES = frozenset(("str", "int", "float", "bool", "dict", "list"))
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -61,8 +59,18 @@ def from_failed(failed: Failed) -> ApiError:
     return ApiError(500, "the answer could not be made; the log has the reason", code=failed.code)
 
 
+def fault_of_server() -> ApiError:
+    """For whatever nobody expected: its own message stays in the log."""
+    return ApiError(500, "a fault of the server; the log has the reason", code="internal")
+
+
+def stopping() -> ApiError:
+    """For an answer that was being made when the server was told to stop."""
+    return ApiError(503, "the server is stopping; ask again", code="stopping", retry_after=1.0)
+
+
 def add_error_handlers(app: FastAPI) -> None:
-    """Everything that ends a request ends in this form: wrong bodies, unknown paths, and faults of this program."""
+    """What ends a request here ends in this form: wrong bodies and unknown paths. Faults end at the door."""
 
     @app.exception_handler(ApiError)
     async def own(_: Request, error: ApiError) -> Response:
@@ -79,11 +87,6 @@ def add_error_handlers(app: FastAPI) -> None:
         response = ApiError(error.status_code, message, code=code).response
         response.headers.update(error.headers or {})
         return response
-
-    @app.exception_handler(Exception)
-    async def fault(request: Request, error: Exception) -> Response:
-        log.error("while serving %s", request.url.path, exc_info=error)
-        return ApiError(500, "a fault of the server; the log has the reason", code="internal").response
 
 
 def invalid_request(error: RequestValidationError) -> ApiError:

@@ -10,6 +10,9 @@ from starlette.responses import Response
 _FILES = {
     "/": ("index.html", "text/html"),
     "/app.js": ("app.js", "text/javascript"),
+    "/elements.js": ("elements.js", "text/javascript"),
+    "/exchange.js": ("exchange.js", "text/javascript"),
+    "/quote.js": ("quote.js", "text/javascript"),
     "/style.css": ("style.css", "text/css"),
     "/docs": ("docs.html", "text/html"),
     "/docs.js": ("docs.js", "text/javascript"),

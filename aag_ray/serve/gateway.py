@@ -38,8 +38,10 @@ from aag_ray.serve.sse import ClientLeft, EventStream, as_json, unless_client_le
 log = logging.getLogger(__name__)
 CLIENT_LEFT = 499
 OWNER = "aag-ray"
+_LATER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorReply} for status in (400, 401, 404, 408, 413, 429, 500, 503)
+    **{status: {"model": ErrorReply} for status in (400, 401, 404, 408, 413, 500)},
+    **{status: {"model": ErrorReply, "headers": _LATER} for status in (429, 503)},
 }
 _STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 # Called at the end of every request with its answer, the client's name and the seconds it took.

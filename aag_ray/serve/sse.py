@@ -9,17 +9,18 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from aag_ray.serve.errors import ApiError
+from aag_ray.serve.errors import ApiError, stopping
 
 log = logging.getLogger(__name__)
 HEARTBEAT = b": still working\n\n"
 DONE = b"data: [DONE]\n\n"
+LAST_SECONDS = 1.0  # for the last event to a client that reads slowly
 Result = TypeVar("Result")
 
 
@@ -120,6 +121,12 @@ class EventStream(Response):
             try:
                 async for chunk in events:
                     await body(chunk)
+            except asyncio.CancelledError:
+                # The server stops, or the client has left and this goes nowhere.
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(LAST_SECONDS):
+                        await body(self.on_fault(stopping()), more=False)
+                raise
             except OSError:
                 raise
             except Exception as error:

@@ -13,14 +13,16 @@ import httpx2
 import pytest
 import uvicorn
 
+from aag_ray.answer.event import AnswerEvent, Text
 from aag_ray.answer.parser import UntrainedParser
 from aag_ray.answer.parts import Awakening, InThread, Piece
 from aag_ray.answer.policy import Policy
+from aag_ray.answer.request import AnswerRequest
 from aag_ray.answer.web_path import WebPath
 from aag_ray.config import ExtractSection, FetchSection, RankSection, SearchSection, ServeSection
 from aag_ray.extract.baselines import Bm25Extractor
 from aag_ray.extract.evidence import Evidence
-from aag_ray.serve.gateway import build_gateway
+from aag_ray.serve.gateway import AnswerPolicy, build_gateway
 from aag_ray.web.fetch import Fetcher
 from aag_ray.web.rank.mixed import Ranker
 from aag_ray.web.search.pool import SearchPool
@@ -122,7 +124,7 @@ class Server:
     models: Models
     client: httpx2.Client
     loop: Loop
-    app: Any
+    running: uvicorn.Server
     observed: list[Any]
 
     def post(self, path: str = "/v1/chat/completions", **body: Any) -> httpx2.Response:
@@ -132,25 +134,37 @@ class Server:
         return self.post(model=model, messages=[{"role": "user", "content": question}], **body)
 
 
+class Broken:
+    """A policy that breaks as none should, after some text."""
+
+    async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
+        yield Text("half of ")
+        raise ZeroDivisionError("a path of the server")
+
+
 Serve = Callable[..., Any]
 
 
 @pytest.fixture
 def serve(web: Web) -> Iterator[Serve]:
-    """`serve(models, **section)` starts a gateway on a free port of 127.0.0.1; all are stopped at the end."""
+    """`serve(models, **section)` starts a gateway on a free port of 127.0.0.1; all are stopped at the end.
+
+    `policy` answers instead of the real one: for what the real parts never say.
+    """
     started: list[tuple[uvicorn.Server, Any, httpx2.Client]] = []
 
     def start(
         models: Models | None = None,
         environment: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
+        policy: AnswerPolicy | None = None,
         **values: Any,
     ) -> Server:
         section = ServeSection.model_validate(values)
         models = models or Models()
         extractor = InThread(Bm25Extractor(ExtractSection(extractor="bm25", threshold=0.3)))
         path = WebPath(web.pool, web.fetcher, Ranker(RankSection(per_host=10)), extractor, section.answer)
-        policy = Policy(UntrainedParser(), models, models, path, section.answer)
+        policy = policy or Policy(UntrainedParser(), models, models, path, section.answer)
         observed: list[Any] = []
         app = build_gateway(
             section,
@@ -158,7 +172,10 @@ def serve(web: Web) -> Iterator[Serve]:
             environment=environment or {},
             observe=lambda answer, client, seconds: observed.append((answer, client)),
         )
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        )  # fmt: skip
+        server = uvicorn.Server(config)
         task = asyncio.run_coroutine_threadsafe(server.serve(), web.loop.loop)
         while not server.started:
             if task.done():
@@ -167,7 +184,7 @@ def serve(web: Web) -> Iterator[Serve]:
         url = f"http://127.0.0.1:{port}"
         client = httpx2.Client(base_url=url, timeout=30, headers=headers, trust_env=False)
         started.append((server, task, client))
-        return Server(url, models, client, web.loop, app, observed)
+        return Server(url, models, client, web.loop, server, observed)
 
     yield start
     for server, task, client in started:
@@ -192,3 +209,8 @@ def streamed_fixture() -> Any:
 @pytest.fixture
 def models() -> type[Models]:
     return Models
+
+
+@pytest.fixture
+def broken() -> Broken:
+    return Broken()

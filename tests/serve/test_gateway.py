@@ -100,6 +100,33 @@ class TestAnswers:
         server.ask(stream=True)
         assert [(answer.text, client) for answer, client in server.observed] == [("Lima", "anybody")] * 2
 
+    def test_half_of_the_pages_are_read_for_a_small_context(self, serve: Serve, web: Any) -> None:
+        server, question = serve(answer={"budget": {"pages": 4}}), web.questions[0]["question"]
+
+        def read(**more: Any) -> int:
+            return len(server.ask(question, "aag-search", **more).json()["aag"]["sources"])
+
+        assert [read(web_search_options={"search_context_size": size}) for size in ("low", "medium", "high")] == [2, 4, 4]
+
+    def test_streamed_or_not_it_is_the_same_answer(self, serve: Serve, web: Any, streamed: Any) -> None:
+        server, question = serve(), web.questions[0]["question"]
+        whole = server.ask(question, "aag-search").json()
+        messages = [{"role": "user", "content": question}]
+        with streamed(server, model="aag-search", messages=messages, stream_options={"include_usage": True}) as lines:
+            data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+        *chunks, last = [json.loads(line) for line in data[:-1]]
+        deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+        message = whole["choices"][0]["message"]
+        assert "".join(delta.get("content", "") for delta in deltas) == message["content"]
+        assert [delta["annotations"] for delta in deltas if "annotations" in delta] == [message["annotations"]]
+        assert (last["choices"], last["usage"]) == ([], whole["usage"])
+        assert {chunk["usage"] for chunk in chunks} == {None}
+        assert {(chunk["id"], chunk["model"], chunk["object"]) for chunk in [*chunks, last]} == {
+            (last["id"], "aag-search", "chat.completion.chunk")
+        }
+        with streamed(server, model="aag-search", messages=messages) as lines:
+            assert not any('"usage"' in line for line in lines)
+
 
 class TestModels:
     def test_the_modes_are_the_models(self, serve: Serve) -> None:
@@ -150,6 +177,9 @@ class TestWrongRequests:
         [
             ({"input": None}, "invalid_value", "input"),
             ({"input": []}, "invalid_value", "input"),
+            ({"input": "x" * 5000}, "context_length_exceeded", "input"),
+            ({"input": [{"role": "user", "content": "x"}] * 101}, "context_length_exceeded", "input"),
+            ({"max_output_tokens": 0}, "invalid_value", "max_output_tokens"),
             ({"input": [{"role": "assistant", "content": "x"}]}, "invalid_value", "input"),
             ({"previous_response_id": "r"}, "unknown_parameter", "previous_response_id"),
             ({"background": True}, "invalid_value", "background"),
@@ -253,13 +283,15 @@ class TestLoad:
 
 
 class TestLeaving:
+    @pytest.mark.parametrize("path", [CHAT, RESPONSES])
     @pytest.mark.parametrize("stream", [True, False])
-    def test_work_ends_when_the_client_leaves(self, serve: Serve, models: Any, stream: bool) -> None:
+    def test_work_ends_when_the_client_leaves(self, serve: Serve, models: Any, stream: bool, path: str) -> None:
         server = serve(models(known="a b", waits=3600))
         host, port = server.url.removeprefix("http://").split(":")
-        body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": "Who?"}], "stream": stream}).encode()
+        asked = {"messages": [{"role": "user", "content": "Who?"}]} if path == CHAT else {"input": "Who?"}
+        body = json.dumps({"model": "aag", "stream": stream} | asked).encode()
         with socket.create_connection((host, int(port))) as leaving:
-            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             leaving.sendall(head.encode() + body)
             wait_until(lambda: server.models.waiting == 1)
         wait_until(lambda: server.models.waiting == 0, 1.0)
@@ -282,6 +314,35 @@ class TestLeaving:
         assert len(server.observed) == 1
 
 
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("path", "body"), [(CHAT, {"messages": [{"role": "user", "content": "?a"}]}), (RESPONSES, {"input": "?a"})]
+    )
+    def test_what_nobody_expected_is_an_error_as_every_other(
+        self, serve: Serve, broken: Any, path: str, body: dict[str, Any]
+    ) -> None:
+        server = serve(policy=broken, cors_origins=["https://app.example"])
+        headers = {"X-Request-Id": "abc-1", "Origin": "https://app.example"}
+        response = server.client.post(path, json={"model": "aag"} | body, headers=headers)
+        assert response.status_code == 500
+        assert (error(response)["code"], error(response)["type"]) == ("internal", "server_error")
+        assert "path" not in error(response)["message"]
+        assert response.headers["x-request-id"] == "abc-1"
+        assert response.headers["access-control-allow-origin"] == "https://app.example"
+        assert server.client.get("/healthz").json()["in_flight"] == 0
+
+    def test_a_server_that_stops_asks_to_come_again(self, serve: Serve, models: Any) -> None:
+        server = serve(models(known="a b", waits=3600))
+        with ThreadPoolExecutor(1) as threads:
+            reply = threads.submit(server.ask)
+            wait_until(lambda: server.models.waiting == 1)
+            server.running.should_exit = True
+            response = reply.result()
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert error(response)["code"] == "stopping"
+        assert server.models.cancelled == 1
+
+
 class TestHeaders:
     def test_a_request_id_is_taken_over_or_made(self, serve: Serve) -> None:
         client = serve().client
@@ -294,5 +355,17 @@ class TestHeaders:
         assert "access-control-allow-origin" not in serve().client.options(CHAT, headers=preflight).headers
         named = serve(cors_origins=["https://app.example"]).client
         assert named.options(CHAT, headers=preflight).headers["access-control-allow-origin"] == "https://app.example"
+        read = named.get("/v1/models", headers={"Origin": "https://app.example"}).headers
+        assert "X-Request-Id" in read["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in read
         other = preflight | {"Origin": "https://other.example"}
         assert "access-control-allow-origin" not in named.options(CHAT, headers=other).headers
+
+    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+    def test_what_another_sites_form_may_send_unasked_is_not_read(self, serve: Serve, kind: str) -> None:
+        body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": "Who?"}]}).encode()
+        server = serve()
+        response = server.client.post(CHAT, content=body, headers={"Content-Type": kind} if kind else {})
+        assert response.status_code == 400
+        error(response)
+        assert not server.observed

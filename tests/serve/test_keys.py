@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,3 +81,18 @@ def test_without_keys_anybody_may_ask():
 def test_an_empty_variable_is_no_key():
     with pytest.raises(ConfigError, match="BOB of 'bob' is not set"):
         Keyring(SECTIONS, KEYS | {"BOB": ""})
+
+
+@pytest.mark.parametrize("key", ["key of amy", "schlüssel", "neither", ""])
+def test_every_key_is_compared_whole_whichever_was_given(monkeypatch: pytest.MonkeyPatch, key: str):
+    ring, lengths = Keyring(SECTIONS, KEYS, Clock()), []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        lengths.append((len(one), len(other)))
+        return constant_time(one, other)
+
+    constant_time = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    with contextlib.suppress(ApiError):
+        ring.admit(f"Bearer {key}")
+    assert lengths == [(32, 32)] * (len(KEYS) if key else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +22,19 @@ EVENT: TypeAdapter[Any] = TypeAdapter(responses.ResponseStreamEvent)
 
 @pytest.fixture
 def client(serve: Serve) -> Callable[..., Any]:
-    def made(*arguments: Any, **values: Any) -> Any:
+    def made(*arguments: Any, key: str = "any", retries: int = 0, **values: Any) -> Any:
         server = serve(*arguments, **values)
-        return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+        return openai.OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=retries)
 
     return made
+
+
+BESIDE = "\U0001f3d4\ufe0f Nine purple dragons founded Atlantis."
+
+
+def two_sentences(evidence: Any) -> str:
+    """One that no page supports, of characters that other languages count twice, and one that a page does."""
+    return f"{BESIDE} {evidence[0].text}"
 
 
 def asked(question: str) -> list[Any]:
@@ -72,6 +81,19 @@ class TestChat:
             "stop"
         ]
 
+    def test_its_own_gathering_of_a_stream(self, client: Any, web: Any) -> None:
+        made, messages = client(), asked(web.questions[0]["question"])
+        whole = made.chat.completions.create(model="aag-search", messages=messages)
+        with made.chat.completions.stream(
+            model="aag-search", messages=messages, stream_options={"include_usage": True}
+        ) as stream:
+            kinds = {event.type for event in stream}
+            gathered = stream.get_final_completion()
+        assert {"chunk", "content.delta", "content.done"} <= kinds
+        assert gathered.choices[0].message.content == whole.choices[0].message.content
+        assert gathered.choices[0].finish_reason == "stop"
+        assert gathered.usage == whole.usage
+
     def test_a_stream_that_fails_raises(self, client: Any, models: Any) -> None:
         made = client(models(known="one two three", fails=RuntimeError("broken")))
         stream = made.chat.completions.create(model="aag", messages=asked("Who?"), stream=True)
@@ -87,6 +109,65 @@ class TestChat:
         assert (refused.value.code, refused.value.param) == ("unknown_parameter", "stop")
         with pytest.raises(openai.InternalServerError):
             made.chat.completions.create(model="aag", messages=asked("Who?"))
+
+    def test_places_are_of_the_sentence_that_is_cited(self, client: Any, models: Any, web: Any) -> None:
+        made, question = client(models(writes=two_sentences)), web.questions[0]["question"]
+        message = made.chat.completions.create(model="aag-search", messages=asked(question)).choices[0].message
+        output = made.responses.create(model="aag-search", input=question).output[-1].content[0]
+        assert message.content == output.text
+        second = message.content.index(BESIDE) + len(BESIDE) + 1
+        pointed = [each.url_citation for each in message.annotations]
+        assert pointed
+        for each, flat in zip(pointed, output.annotations, strict=True):
+            assert each.start_index >= second
+            assert message.content[each.start_index : each.end_index].strip() in message.content[second:]
+            assert each.model_dump() == flat.model_dump(exclude={"type"})
+
+    def test_own_fields_stand_under_one_key(self, client: Any, web: Any) -> None:
+        made, question = client(), web.questions[0]["question"]
+        reply = made.chat.completions.create(model="aag-search", messages=asked(question))
+        assert set(reply.model_extra) == {"aag"}
+        assert not reply.choices[0].model_extra
+        assert not reply.choices[0].message.model_extra
+        for chunk in made.chat.completions.create(model="aag-search", messages=asked(question), stream=True):
+            assert set(chunk.model_extra) <= {"aag"}
+        for event in made.responses.create(model="aag-search", input=question, stream=True):
+            assert set(event.model_extra) <= {"aag"}, event.type
+
+    def test_a_key_and_its_rate(self, client: Any) -> None:
+        section = {"api_keys": [{"name": "amy", "key_env": "AMY", "requests_per_minute": 1.0, "burst": 1}]}
+        with pytest.raises(openai.AuthenticationError):
+            client(environment={"AMY": "secret"}, **section).models.list()
+        made = client(environment={"AMY": "secret"}, key="secret", **section)
+        made.models.list()
+        with pytest.raises(openai.RateLimitError) as refused:
+            made.models.list()
+        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 60
+        assert refused.value.code == "rate_limit_exceeded"
+        assert refused.value.request_id
+
+    def test_it_comes_again_by_itself_when_it_was_told_to(self, client: Any) -> None:
+        section = {"api_keys": [{"name": "amy", "key_env": "AMY", "requests_per_minute": 60.0, "burst": 1}]}
+        made = client(environment={"AMY": "secret"}, key="secret", retries=3, **section)
+        assert [len(list(made.models.list())) for _ in range(2)] == [3, 3]
+
+    @pytest.mark.asyncio
+    async def test_its_asynchronous_sister_hears_it_all_and_may_leave(self, serve: Serve, models: Any) -> None:
+        server = serve(models(known="one two three four"))
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0) as made:
+            stream = await made.chat.completions.create(model="aag", messages=asked("Who?"), stream=True)
+            said = [chunk.choices[0].delta.content or "" async for chunk in stream]
+            assert "".join(said) == "one two three four"
+            server.models.waits = 3600
+            async with await made.chat.completions.create(model="aag", messages=asked("Who?"), stream=True) as stream:
+                async for chunk in stream:
+                    if chunk.choices[0].delta.content:
+                        break
+            for _ in range(500):
+                if server.models.cancelled:
+                    break
+                await asyncio.sleep(0.01)
+        assert server.models.cancelled == 1
 
     def test_models(self, client: Any) -> None:
         made = client()
@@ -132,6 +213,18 @@ class TestResponses:
             added = [event for event in events if event.type == "response.output_text.annotation.added"]
             assert [event.annotation["url"] if isinstance(event.annotation, dict) else event.annotation.url for event in added]
         assert {item.type for item in final.output} == ({"message"} if model == "aag" else {"message", "web_search_call"})
+
+    def test_its_own_gathering_of_a_stream(self, client: Any, web: Any) -> None:
+        made, question = client(), web.questions[0]["question"]
+        whole = made.responses.create(model="aag-search", input=question, tools=[{"type": "web_search"}])
+        with made.responses.stream(model="aag-search", input=question, tools=[{"type": "web_search"}]) as stream:
+            for _ in stream:
+                pass
+            gathered = stream.get_final_response()
+        assert gathered.output_text == whole.output_text
+        assert gathered.usage == whole.usage
+        notes = [reply.output[-1].content[0].annotations for reply in (gathered, whole)]
+        assert [each.model_dump() for each in notes[0]] == [each.model_dump() for each in notes[1]]
 
     def test_a_cut_answer_is_incomplete(self, client: Any, models: Any) -> None:
         made = client(models(known="one two three"))

@@ -11,17 +11,17 @@ import pytest
 
 Serve = Callable[..., Any]
 PAGE = files("aag_ray.serve") / "page"
-NAMES = ("index.html", "app.js", "style.css", "docs.html", "docs.js")
+SCRIPTS = ("app.js", "elements.js", "exchange.js", "quote.js", "docs.js")
+NAMES = ("index.html", "style.css", "docs.html", *SCRIPTS)
 
 
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
         ("/", "text/html"),
-        ("/app.js", "text/javascript"),
         ("/style.css", "text/css"),
         ("/docs", "text/html"),
-        ("/docs.js", "text/javascript"),
+        *((f"/{name}", "text/javascript") for name in SCRIPTS),
     ],
 )
 def test_every_file_is_served_as_what_it_is(serve: Serve, path: str, kind: str):
@@ -49,11 +49,20 @@ def test_no_file_names_another_site_or_writes_markup(name: str):
     assert not re.search(r"<script(?![^>]*src=)|\son[a-z]+=|<style|style=", text)
 
 
-def test_every_part_that_the_script_asks_for_is_on_the_page():
-    html, script = (PAGE / "index.html").read_text(), (PAGE / "app.js").read_text()
+def test_every_file_of_the_page_is_served(serve: Serve):
+    client = serve().client
+    for name in (each.name for each in PAGE.iterdir() if not each.name.endswith(".html")):
+        assert client.get(f"/{name}").status_code == 200, name
+
+
+@pytest.mark.parametrize(("document", "scripts"), [("index.html", SCRIPTS[:-1]), ("docs.html", SCRIPTS[-1:])])
+def test_every_part_that_the_scripts_ask_for_is_on_the_page(document: str, scripts: tuple[str, ...]):
+    html = (PAGE / document).read_text()
+    script = "".join((PAGE / name).read_text() for name in scripts)
     asked = set(re.findall(r'byId\("([^"]+)"\)', script))
+    assert asked
     assert asked <= set(re.findall(r'id="([^"]+)"', html))
-    for name in re.findall(r'part\("\.([a-z-]+)', script):
+    for name in re.findall(r'(?:part|box\.querySelector)\("\.([a-z-]+)', script):
         assert re.search(rf'class="[^"]*\b{name}\b', html), name
 
 

@@ -28,6 +28,14 @@ def test_every_operation_is_described_and_every_error_has_one_form(serve: Serve)
                 assert each["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorReply"), path
 
 
+def test_refusals_for_a_time_are_described_with_their_time(serve: Serve):
+    api = serve().client.get("/openapi.json").json()
+    for operations in api["paths"].values():
+        for operation in operations.values():
+            for status in {"429", "503"} & set(operation["responses"]):
+                assert operation["responses"][status]["headers"]["Retry-After"]["schema"]["type"] == "integer"
+
+
 def test_with_keys_the_description_says_so(serve: Serve):
     section = {"api_keys": [{"name": "amy", "key_env": "AMY"}]}
     api = serve(environment={"AMY": "secret"}, **section).client.get("/openapi.json").json()
@@ -56,6 +64,25 @@ def test_what_is_made_up_from_the_description_gets_what_is_described(serve: Serv
 
     hold()
     assert server.ask().status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [operation for operation in OPERATIONS if operation[0] == "POST"])
+def test_what_the_description_forbids_is_refused(serve: Serve, method: str, path: str):
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is in the test extra")
+    server = serve(modes=["aag"])
+    operation = schemathesis.openapi.from_url(f"{server.url}/openapi.json")[path][method]
+
+    @given(case=operation.as_strategy(schemathesis.GenerationMode.NEGATIVE))
+    @settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW)
+    def hold(case: Any) -> None:
+        response = case.call(base_url=server.url)
+        case.validate_response(response)
+        assert 400 <= response.status_code < 500
+        assert set(response.json()["error"]) == {"message", "type", "code", "param"}
+
+    hold()
+    assert server.ask().status_code == 200
+    assert len(server.observed) == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])

@@ -103,7 +103,34 @@ class TestOverHttp:
         assert set(json.loads(data[-1])) == {"error"}
         assert server.ask("Who?", "aag", stream=False).status_code == 500
 
-    def test_a_slow_answer_has_heartbeats(self, serve: Any, models: Any, streamed: Any) -> None:
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+    def test_a_slow_answer_has_heartbeats(self, serve: Any, models: Any, streamed: Any, path: str) -> None:
         server = serve(models(known="a b", waits=0.5), limits={"heartbeat_seconds": 0.05})
-        with streamed(server, model="aag", messages=ASKED) as lines:
+        asked = {"messages": ASKED} if "chat" in path else {"input": "Who?"}
+        with streamed(server, path, model="aag", **asked) as lines:
             assert sum(line == ": still working" for line in lines) >= 3
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+    def test_what_nobody_expected_ends_a_stream_with_an_event_that_tells_nothing(
+        self, serve: Any, broken: Any, streamed: Any, path: str
+    ) -> None:
+        asked = {"messages": ASKED} if "chat" in path else {"input": "Who?"}
+        with streamed(serve(policy=broken), path, model="aag", **asked) as lines:
+            data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+        last = json.loads(data[-1])
+        assert (last.get("error") or last)["code"] == "internal"
+        assert "path of the server" not in "".join(data)
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+    def test_a_server_that_stops_says_so_to_those_who_still_listen(
+        self, serve: Any, models: Any, streamed: Any, path: str
+    ) -> None:
+        server = serve(models(known="one two three", waits=3600))
+        asked = {"messages": ASKED} if "chat" in path else {"input": "Who?"}
+        with streamed(server, path, model="aag", **asked) as lines:
+            next(lines)
+            server.running.should_exit = True
+            data = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
+        last = json.loads(data[-1])
+        assert (last.get("error") or last)["code"] == "stopping"
+        assert server.models.cancelled == 1

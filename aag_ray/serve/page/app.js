@@ -1,37 +1,29 @@
-// Text of pages and models reaches the document only as text nodes. The server's Content-Security-Policy (trusted types)
-// refuses everything else.
-"use strict";
+// The form and the conversation: questions go out, events of answers come in.
+import { byId, make } from "./elements.js";
+import { Exchange } from "./exchange.js";
+import { closeQuote, putAway } from "./quote.js";
 
-const byId = (id) => document.getElementById(id);
 const MODES = { "aag-auto": "memory and web", "aag-search": "web", "aag": "memory" };
-const ANSWERED = new Set(["from_memory", "from_pages", "both_agree", "disagree"]);
 let conversation = [];
 let running = null;
-
-function make(tag, text, className) {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  if (className) element.className = className;
-  return element;
-}
 
 async function showModes() {
   let models = Object.keys(MODES).map((id) => ({ id }));
   try {
     const response = await fetch("v1/models", { headers: authorization() });
     if (response.ok) models = (await response.json()).data;
-    byId("key-row").hidden = byId("key-row").hidden && response.status !== 401;
+    if (response.status === 401) byId("key-row").hidden = false;
   } catch { /* the modes are offered all the same; asking will say what is wrong */ }
   const list = byId("modes");
-  const chosen = list.querySelector("input:checked")?.value;
+  const chosen = list.querySelector("input:checked")?.value ?? models[0].id;
   list.querySelectorAll("label").forEach((label) => label.remove());
-  models.forEach((model, place) => {
+  for (const { id } of models) {
     const label = make("label");
     const input = make("input");
-    Object.assign(input, { type: "radio", name: "mode", value: model.id, checked: chosen ? chosen === model.id : place === 0 });
-    label.append(input, MODES[model.id] ?? model.id);
+    Object.assign(input, { type: "radio", name: "mode", value: id, checked: id === chosen });
+    label.append(input, MODES[id] ?? id);
     list.append(label);
-  });
+  }
 }
 
 function authorization() {
@@ -39,13 +31,14 @@ function authorization() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-// Server-sent events of a response, as parsed JSON; comments (heartbeats) are passed over.
+// Server-sent events of a response, as parsed JSON; comments (heartbeats) are passed over. A stream without its last
+// event is an answer without its end.
 async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
+    const { value, done } = await reader.read().catch(broken);
+    if (done) broken();
     held += value;
     const parts = held.split("\n\n");
     held = parts.pop();
@@ -57,191 +50,53 @@ async function* events(response) {
   }
 }
 
-class Exchange {
-  constructor(question) {
-    this.element = byId("exchange").content.firstElementChild.cloneNode(true);
-    this.text = "";
-    this.part(".asked").textContent = question;
-    this.status("Thinking …");
-    byId("conversation").append(this.element);
-    this.element.scrollIntoView({ block: "start" });
-  }
-
-  part(selector) { return this.element.querySelector(selector); }
-  status(text) { this.part(".status").textContent = text; this.part(".status").hidden = !text; }
-
-  take(chunk) {
-    if (chunk.error) throw new Error(chunk.error.message);
-    const delta = chunk.choices[0]?.delta;
-    if (delta?.content) {
-      this.text += delta.content;
-      this.part(".answer").textContent = this.text;
-      this.status("");
-    }
-    const own = chunk.aag;
-    if (own?.event === "understood" && own.search) this.status(`Searching: ${own.queries.map((each) => each.q).join(" · ")}`);
-    if (own?.event === "sources") this.showSources(own);
-    if (own?.event === "remembered") this.showMemory(own);
-    if (own?.event === "citations") this.showCitations(own);
-    if (own?.event === "provenance") this.showProvenance(own);
-    if (own?.event === "given_up") this.part(".given-up").append(make("li", `${own.step.replaceAll("_", " ")}: ${own.detail}`));
-    if (own?.event === "done") this.showTimes(own.seconds);
-  }
-
-  showSources({ sources, read }) {
-    const list = this.part(".sources");
-    list.replaceChildren(...sources.map((source) => {
-      const item = make("li");
-      item.value = source.number;
-      item.append(link(source.url, source.title), " ", make("span", host(source.url), "host"));
-      if (read) item.append(" ", make("span", state(source), `state ${source.state}`));
-      return item;
-    }));
-    list.hidden = sources.length === 0;
-    if (!this.text && sources.length) this.status(read ? "Reading …" : "Looking at the pages …");
-  }
-
-  showMemory({ outcome, document: written, adapter, answer, detail }) {
-    const memory = this.part(".memory");
-    memory.hidden = outcome === "not_asked";
-    this.part(".memory-answer").textContent = answer ? `Memory alone answers: ${answer}` : detail || "";
-    this.part(".document").textContent = written;
-    this.part(".document").hidden = !written;
-    const facts = Object.entries(adapter).flatMap(([name, value]) => [make("dt", name), make("dd", shown(value))]);
-    this.part(".facts").replaceChildren(...facts);
-  }
-
-  showProvenance({ provenance, told, detail }) {
-    const badge = this.part(".badge");
-    badge.textContent = told;
-    badge.title = detail;
-    badge.className = `badge ${provenance}`;
-    badge.hidden = false;
-    this.part(".answer").classList.toggle("none", !ANSWERED.has(provenance));
-  }
-
-  // Indices count code points, JavaScript's strings count UTF-16 units: the text is cut as an array of characters.
-  showCitations({ citations, sentences }) {
-    const characters = Array.from(this.text);
-    const pieces = [];
-    let place = 0;
-    for (const sentence of sentences) {
-      pieces.push(characters.slice(place, sentence.start_index).join(""));
-      const element = make("span", characters.slice(sentence.start_index, sentence.end_index).join(""), sentence.state);
-      if (sentence.state === "unsupported" && citations.length) element.title = "No page that was read says this.";
-      pieces.push(element);
-      for (const citation of citations) {
-        if (citation.start_index === sentence.start_index && citation.end_index === sentence.end_index) pieces.push(marker(citation));
-      }
-      place = sentence.end_index;
-    }
-    pieces.push(characters.slice(place).join(""));
-    this.part(".answer").replaceChildren(...pieces);
-    this.part(".answer").classList.toggle("cited", citations.length > 0);
-  }
-
-  showTimes(seconds) {
-    this.part(".times").hidden = false;
-    const rows = Object.entries(seconds).map(([stage, value]) => {
-      const row = make("tr");
-      const bar = make("meter");
-      Object.assign(bar, { min: 0, max: seconds.total || 1, value });
-      const cell = make("td");
-      cell.append(bar);
-      row.append(make("th", stage.replaceAll("_", " ")), make("td", `${value.toFixed(3)} s`), cell);
-      return row;
-    });
-    this.part(".times tbody").replaceChildren(...rows);
-  }
-
-  fail(message) {
-    this.status("");
-    this.part(".answer").append(make("p", message, "error"));
-  }
+function broken(error) {
+  throw error?.name === "AbortError" ? error : new Error("the connection to the server broke");
 }
 
-function marker(citation) {
-  const button = make("button", String(citation.number), "citation");
-  button.type = "button";
-  button.setAttribute("aria-label", `Source ${citation.number}: ${citation.text}`);
-  button.setAttribute("aria-controls", "quote");
-  const show = () => showQuote(citation, button);
-  button.addEventListener("mouseenter", show);
-  button.addEventListener("focus", show);
-  button.addEventListener("click", show);
-  button.addEventListener("blur", (event) => { if (!byId("quote").contains(event.relatedTarget)) hideQuote(); });
-  return button;
+// Proxies before the server have errors of their own, which are not JSON.
+async function refusal(response) {
+  const body = await response.json().catch(() => null);
+  const wait = response.status === 503 ? response.headers.get("Retry-After") : null;
+  return (body?.error?.message ?? `the server says ${response.status} ${response.statusText}`) + (wait ? `; try again in ${wait} s` : "");
 }
-
-function showQuote(citation, button) {
-  const quote = byId("quote");
-  quote.querySelector(".quote-title").textContent = `${citation.number}. ${citation.title}`;
-  quote.querySelector("mark").textContent = citation.text;
-  const read = citation.fetched_at ? `, read ${new Date(citation.fetched_at * 1000).toLocaleString()}` : "";
-  const archived = citation.record ? `, archived as ${citation.record}` : "";
-  quote.querySelector(".quote-more").textContent = `characters ${citation.start}–${citation.end}${read}${archived}`;
-  address(quote.querySelector("a"), citation.url);
-  quote.hidden = false;
-  button.after(quote);
-}
-
-function hideQuote() { byId("quote").hidden = true; }
-
-// Only web addresses become links; anything else stays text.
-function address(anchor, url) {
-  if (/^https?:\/\//i.test(url)) anchor.href = url; else anchor.removeAttribute("href");
-}
-
-function link(url, title) {
-  const anchor = make("a", title);
-  Object.assign(anchor, { rel: "noreferrer noopener nofollow", target: "_blank" });
-  address(anchor, url);
-  return anchor;
-}
-
-function host(url) {
-  try { return new URL(url).host; } catch { return ""; }
-}
-
-function state(source) {
-  if (source.state === "evidence") return `${source.spans} sentence${source.spans === 1 ? "" : "s"} used`;
-  return source.state.replaceAll("_", " ") + (source.detail ? ` (${source.detail})` : "");
-}
-
-function shown(value) { return typeof value === "object" ? JSON.stringify(value) : String(value); }
 
 async function ask(question) {
-  const mode = byId("modes").querySelector("input:checked")?.value ?? "aag-auto";
+  const model = byId("modes").querySelector("input:checked")?.value ?? "aag-auto";
   const exchange = new Exchange(question);
-  conversation.push({ role: "user", content: question });
+  const turns = conversation;
+  turns.push({ role: "user", content: question });
   running = new AbortController();
   busy(true);
   try {
     const response = await fetch("v1/chat/completions", {
       method: "POST",
       headers: { "Content-Type": "application/json", ...authorization() },
-      body: JSON.stringify({ model: mode, messages: conversation, stream: true }),
+      body: JSON.stringify({ model, messages: turns, stream: true }),
       signal: running.signal,
-    });
-    if (!response.ok) {
-      if (response.status === 401) byId("key-row").hidden = false;
-      throw new Error((await response.json()).error.message);
-    }
+    }).catch(broken);
+    if (response.status === 401) byId("key-row").hidden = false;
+    if (!response.ok) throw new Error(await refusal(response));
     for await (const chunk of events(response)) exchange.take(chunk);
-    conversation.push({ role: "assistant", content: exchange.text });
+    turns.push({ role: "assistant", content: exchange.text });
+    exchange.end();
   } catch (error) {
-    conversation.pop();
+    turns.pop();
     exchange.fail(error.name === "AbortError" ? "Stopped." : `No answer: ${error.message}`);
+    byId("question").value ||= question;
   } finally {
     running = null;
     busy(false);
-    byId("question").focus();
   }
 }
 
+// One button takes the other's place, and its focus.
 function busy(yes) {
-  byId("send").disabled = yes;
-  byId("stop").hidden = !yes;
+  const [leaves, comes] = yes ? [byId("send"), byId("stop")] : [byId("stop"), byId("send")];
+  const focused = document.activeElement === leaves;
+  leaves.hidden = true;
+  comes.hidden = false;
+  if (focused) comes.focus();
 }
 
 byId("ask").addEventListener("submit", (event) => {
@@ -249,6 +104,7 @@ byId("ask").addEventListener("submit", (event) => {
   const question = byId("question").value.trim();
   if (!question || running) return;
   byId("question").value = "";
+  byId("new").hidden = false;
   ask(question);
 });
 byId("question").addEventListener("keydown", (event) => {
@@ -258,20 +114,20 @@ byId("question").addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  if (!byId("quote").hidden) hideQuote(); else running?.abort();
-});
-document.addEventListener("click", (event) => {
-  if (!event.target.closest("#quote, .citation")) hideQuote();
+  if (event.key === "Escape" && !event.isComposing && !closeQuote()) running?.abort();
 });
 byId("stop").addEventListener("click", () => running?.abort());
 byId("new").addEventListener("click", () => {
   running?.abort();
   conversation = [];
-  document.body.append(byId("quote"));
-  hideQuote();
+  putAway();
   byId("conversation").replaceChildren();
+  byId("new").hidden = true;
   byId("question").focus();
 });
 byId("key").addEventListener("change", showModes);
+// What is scrolled to or focused never lies below the form.
+new ResizeObserver(() => {
+  document.documentElement.style.scrollPaddingBottom = `${byId("ask").offsetHeight + 16}px`;
+}).observe(byId("ask"));
 showModes();

@@ -1,11 +1,5 @@
 // What openapi.json says, for people. All of it becomes text.
-"use strict";
-
-function make(tag, text) {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
+import { byId, make } from "./elements.js";
 
 function kind(schema) {
   if (!schema) return "";
@@ -48,7 +42,7 @@ async function show() {
   }));
   const schemas = make("article");
   schemas.append(make("h2", "Schemas"), ...Object.entries(api.components.schemas).map(([name, schema]) => folded(name, schema)));
-  document.getElementById("paths").replaceChildren(...cards, schemas);
+  byId("paths").replaceChildren(...cards, schemas);
 }
 
 show();
