@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.config import JobConfig, TrainAagConfig, TrainExtractorConfig
+from aag_ray.config import JobConfig, TrainAagConfig, TrainExtractorConfig, TrainParserConfig
 from aag_ray.settings import config_keys, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +19,7 @@ MODULES = sorted(
     for path in (ROOT / "aag_ray").rglob("*.py")
 )
 JOBS = sorted((ROOT / "jobs").glob("*.py"))
+JOB_CONFIGS = sorted(path for path in (ROOT / "configs").glob("*.yaml") if not path.name.startswith("serve_"))
 WATCHED_IMPORT = """
 import importlib, json, os, sys
 seen = []
@@ -94,9 +95,13 @@ def test_the_help_of_the_main_job_lists_every_key():
     assert {key.name for key in config_keys(TrainAagConfig)} <= shown
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", JOB_CONFIGS, ids=lambda path: path.name)
 def test_every_configuration_can_be_used(path: Path):
-    kinds: dict[str, type[JobConfig]] = {"extractor.yaml": TrainExtractorConfig}
+    kinds: dict[str, type[JobConfig]] = {
+        "extractor.yaml": TrainExtractorConfig,
+        "extractor_gpu.yaml": TrainExtractorConfig,
+        "parser.yaml": TrainParserConfig,
+    }
     assert load_config(kinds.get(path.name, TrainAagConfig), path)
 
 

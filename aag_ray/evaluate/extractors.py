@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aag_ray.artifacts import Manifest, Run, RunError, fingerprint, read_table, write_atomically, write_json
 from aag_ray.config import EvaluateExtractorConfig, ExtractSection, ModelSection
@@ -16,6 +16,9 @@ from aag_ray.evaluate.machine import describe_machine
 from aag_ray.extract.evidence import Extractor
 from aag_ray.extract.examples import ExtractionExample
 from aag_ray.job import JobResult
+
+if TYPE_CHECKING:
+    from aag_ray.evaluate.evidence_answers import EvidenceReader
 
 Say = Callable[[str], None]
 AGAINST = ("bm25", "embedding", "untrained")
@@ -87,6 +90,8 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
     examples = [ExtractionExample.from_row(row) for row in rows]
     relevant = [example for example in examples if example.relevant]
     filled = config.extract.model_copy(update={"threshold": 0.0})
+    # First of all, so that a reader that cannot be loaded costs no measurements.
+    reader = _evidence_reader(config, examples) if config.answers.questions else None
     systems: dict[str, Any] = {}
     at_budget: dict[str, list[Prediction]] = {}
     own: dict[str, list[Prediction]] = {}
@@ -111,8 +116,8 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
         for other in AGAINST
         if "scorer" in at_budget and other in at_budget
     }
-    if config.answers.questions:
-        for name, answered in _answers(config, examples, own, folder, say).items():
+    if reader is not None:
+        for name, answered in _answers(config, reader, examples, own, folder, say).items():
             systems.setdefault(name, {})["answers"] = answered
     grids = _grids(config, run, examples, folder, say) if config.grid.cases else {}
     result = {
@@ -128,23 +133,29 @@ def _measure(config: EvaluateExtractorConfig, run: Run, folder: Path, say: Say) 
     return result
 
 
+def _evidence_reader(config: EvaluateExtractorConfig, examples: Sequence[ExtractionExample]) -> EvidenceReader:
+    from aag_ray.evaluate.evidence_answers import EvidenceReader
+
+    if not any(example.relevant and example.answers for example in examples):
+        raise RunError(f"none of the {len(examples)} pages has a question with a known answer; set answers.questions=0")
+    return EvidenceReader(config.answers, config.model)
+
+
 def _answers(
     config: EvaluateExtractorConfig,
+    reader: EvidenceReader,
     examples: Sequence[ExtractionExample],
     own: dict[str, list[Prediction]],
     folder: Path,
     say: Say,
 ) -> dict[str, Any]:
     """By extractor, and `closed_book`; what was answered is in answers.jsonl."""
-    from aag_ray.evaluate.evidence_answers import EvidenceReader, evidence_text, judge_answers, score_answers
+    from aag_ray.evaluate.evidence_answers import evidence_text, judge_answers, score_answers
 
     section, samples, seed = config.answers, config.bootstrap_samples, config.seed
     asked = [at for at, example in enumerate(examples) if example.relevant and example.answers][: section.questions]
-    if not asked:
-        raise RunError(f"none of the {len(examples)} pages has a question with a known answer; set answers.questions=0")
     chosen = [examples[at] for at in asked]
     texts = {name: [evidence_text(examples[at], rows[at]) for at in asked] for name, rows in own.items()}
-    reader = EvidenceReader(section, config.model)
     answers = {name: reader.answer(chosen, shown) for name, shown in ({"closed_book": [""] * len(chosen)} | texts).items()}
     scored = {name: score_answers(given, chosen, samples, seed) for name, given in answers.items()}
     if section.judge is not None and "all" in answers:

@@ -1,0 +1,125 @@
+"""A reader that fuses passages in the decoder of a T5: what is trained on it, where, and what it learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from aag_ray.config.aag import DataSection, HypernetworkSection, LoraSection, Module
+from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, Share, TrainingSection
+from aag_ray.settings import Section
+
+Placement = Literal[
+    "encoder.self_attention",
+    "encoder.feed_forward",
+    "decoder.self_attention",
+    "decoder.cross_attention",
+    "decoder.feed_forward",
+    "feed_forward",
+]
+BaseWeights = Literal["norms", "embeddings", "feed_forward", "all"]
+ATTENTION: tuple[Placement, ...] = ("encoder.self_attention", "decoder.self_attention", "decoder.cross_attention")
+
+
+class FidLoraSection(LoraSection):
+    """A static LoRA on `modules` of the parts of a T5 that `placements` names; "feed_forward" is that of both stacks."""
+
+    rank: Positive = 32
+    alpha: float = Field(default=32.0, gt=0)
+    modules: tuple[Module, ...] = ("q_proj", "v_proj")
+    placements: tuple[Placement, ...] = ATTENTION
+
+
+class FidHypernetworkSection(HypernetworkSection):
+    """A hypernetwork whose factors go to `modules` of the parts of a T5 that `placements` names."""
+
+    modules: tuple[Module, ...] = ("q_proj", "v_proj")
+    rank: Positive = 32
+    placements: tuple[Placement, ...] = ATTENTION
+
+
+class FidDistillSection(Section):
+    """alpha * KD + (1 - alpha) * NLL, and terms that are added, each by its weight; a weight of 0 switches its term off.
+
+    `kl` is the reference's second divergence, at a temperature that stays. Hidden states are aligned by cosine, attention
+    maps by their squared difference and those of the decoder to itself by divergence (AAG, eq. 5-9), in `layers`: all, or
+    the first, middle and last. The encoder is aligned on the tokens that both readers' inputs begin with: the question.
+    """
+
+    kd: bool = True
+    alpha: Share = 0.4
+    temperature: float = Field(default=3.0, gt=0)
+    temperature_every: Positive = 500
+    kl: float = Field(default=0.0, ge=0)
+    kl_temperature: float = Field(default=4.0, gt=0)
+    encoder_hidden: float = Field(default=0.0, ge=0)
+    decoder_hidden: float = Field(default=0.0, ge=0)
+    encoder_attention: float = Field(default=0.0, ge=0)
+    decoder_attention: float = Field(default=0.0, ge=0)
+    cross_attention: float = Field(default=0.0, ge=0)
+    layers: Literal["all", "ends"] = "ends"
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Term -> weight, of the added terms that are on."""
+        names = ("kl", "encoder_hidden", "decoder_hidden", "encoder_attention", "decoder_attention", "cross_attention")
+        return {name: getattr(self, name) for name in names if getattr(self, name) > 0}
+
+    @property
+    def needs_attention(self) -> bool:
+        return any(name.endswith("attention") for name in self.weights)
+
+    @property
+    def asks_teacher(self) -> bool:
+        return self.kd or bool(self.weights)
+
+
+class FidReaderSection(Section):
+    """What a reader is given and which of its weights are trained.
+
+    `reads`: nothing but the question, one dummy document, the first passage that holds an answer (gold), or the first
+    `passages` retrieved ones. `longest` and `longest_answer` bound the tokens of one input and of the answer.
+    `trained` names weights of the model itself; "all" is plain fine-tuning. None for `lora` or `hypernetwork` leaves it out.
+    """
+
+    reads: Literal["nothing", "document", "gold", "passages"] = "document"
+    passages: Positive = 10
+    longest: Positive = 512
+    longest_answer: Positive = 64
+    lora: FidLoraSection | None = None
+    hypernetwork: FidHypernetworkSection | None = FidHypernetworkSection()
+    trained: tuple[BaseWeights, ...] = ("norms", "embeddings", "feed_forward")
+    distill: FidDistillSection = FidDistillSection()
+    training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def something_is_trained(self) -> FidReaderSection:
+        if self.lora is None and self.hypernetwork is None and not self.trained:
+            raise ValueError("nothing is trained: give a lora, a hypernetwork or some of trained=[norms, embeddings, ...]")
+        return self
+
+
+class FidTeacherSection(FidReaderSection):
+    """The reader of retrieved passages that is distilled from; `checkpoint` is one that is trained already."""
+
+    reads: Literal["nothing", "document", "gold", "passages"] = "passages"
+    longest: Positive = 256
+    hypernetwork: FidHypernetworkSection | None = None
+    trained: tuple[BaseWeights, ...] = ("all",)
+    distill: FidDistillSection = FidDistillSection(kd=False)
+    checkpoint: str | None = None
+
+
+class TrainFidConfig(JobConfig):
+    """A teacher and a reader on T5. `documents` is the table of dummy documents that an AAG run wrote
+    (predict/documents.parquet), for readers that read one."""
+
+    seed: Natural = 29
+    model: ModelSection = ModelSection(name="google-t5/t5-base")
+    data: DataSection = DataSection()
+    documents: Path | None = None
+    teacher: FidTeacherSection = FidTeacherSection()
+    reader: FidReaderSection = FidReaderSection()
+    cluster: ClusterSection = ClusterSection()
