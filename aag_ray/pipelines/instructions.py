@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import Manifest, Run, fingerprint
-from aag_ray.config import BuildInstructionsConfig, EndpointSection, InstructionsSection
+from aag_ray.config import BuildInstructionsConfig, InstructionsSection
 from aag_ray.extract.instructions import InstructionRow, RowOutcome
 from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
@@ -36,7 +36,14 @@ def _build(config: BuildInstructionsConfig, section: InstructionsSection, folder
     print(f"{len(rows)} windows of pages to label, teacher {section.teacher}", flush=True)
     pool = ActorPool(section.batch, section.actors, section.cpus_per_actor, section.gpus_per_actor)
     done = run_rows(
-        [row.to_row() for row in rows], TeacherWorker, {"section": section}, folder, failed=_failed, pool=pool, name="rows"
+        [row.to_row() for row in rows],
+        TeacherWorker,
+        {"section": section},
+        folder,
+        failed=_failed,
+        pool=pool,
+        name="rows",
+        stage="instructions",
     )
     labelled = [InstructionRow.from_row(row) for row in done]
     made = construct(labelled, negatives=section.negatives, seed=config.seed, similarity=section.similarity)
@@ -104,10 +111,10 @@ class TeacherWorker:
             return rows
         if self._local is not None:
             return [await _taught(row, self._local) for row in rows]
-        from aag_ray.extract.endpoint_teacher import EndpointTeacher
+        from aag_ray.extract.endpoint_teacher import Endpoint, EndpointTeacher
 
         assert self._section.endpoint is not None
-        async with EndpointTeacher(_endpoint(self._section.endpoint)) as teacher:
+        async with EndpointTeacher(Endpoint.of(self._section.endpoint)) as teacher:
             return list(await asyncio.gather(*(_taught(row, teacher) for row in rows)))
 
 
@@ -115,23 +122,6 @@ async def _taught(row: InstructionRow, teacher: Any) -> InstructionRow:
     from aag_ray.extract.instructions import double_check, extract_info
 
     return await double_check(await extract_info(row, teacher), teacher)
-
-
-def _endpoint(section: EndpointSection) -> Any:
-    from aag_ray.extract.endpoint_teacher import Endpoint
-
-    return Endpoint(
-        base_url=section.base_url,
-        model=section.model,
-        key_variable=section.key_env,
-        max_tokens=section.max_tokens,
-        timeout=section.timeout_seconds,
-        retries=section.retries,
-        concurrency=section.concurrency,
-        requests_per_minute=section.requests_per_minute,
-        price_in=section.price_in,
-        price_out=section.price_out,
-    )
 
 
 def _failed(row: Row, detail: str) -> Row:
