@@ -36,6 +36,14 @@ CHAT_TEMPLATE = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `make test`, which runs two processes: all that starts a Ray cluster in one of them, first, else file by file."""
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+    for item in items:
+        group = str(item.path) if item.get_closest_marker("cluster") is None else "cluster"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE of VOCABULARY tokens that gives back any text it is given. bos, eos and pad are 0, 1 and 2."""

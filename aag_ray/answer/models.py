@@ -1,21 +1,26 @@
-"""Memory and reader of the policy around real models: AAG where it is trained, the base model alone where it is not."""
+"""Memory, reader and parser of the policy around real models: AAG where it is trained, the base model alone where it is not."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import torch
 
 from aag_ray import prompts
+from aag_ray.answer.parser import TrainedParser, UntrainedParser
+from aag_ray.answer.parsing.model import ParserModel
 from aag_ray.answer.parts import Awakening, Piece, Unavailable
 from aag_ray.awaken.awakened import AwakeningModel
+from aag_ray.config import DecodingSection
 from aag_ray.extract.evidence import Evidence
 from aag_ray.extract.tokens import estimated_tokens
 from aag_ray.llm.adapters import Adapter
+from aag_ray.llm.engines import Engine, build_engine
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.streaming import QueueFull, StreamingEngine
 from aag_ray.records import Passage
@@ -27,11 +32,12 @@ class AwakenedParts:
     What is read from evidence is read as it was trained to be: passages in the prompt, without the question's adapter.
     """
 
-    def __init__(self, model: AwakeningModel, batch: int = 16, waiting: int = 64) -> None:
+    def __init__(self, model: AwakeningModel, decoding: DecodingSection | None = None) -> None:
+        decoding = decoding or DecodingSection()
         self.model = model
-        self.engine = StreamingEngine(model.loaded, batch, waiting)
+        self.engine = build_engine(model.loaded, decoding)
         writer = model.generator.engine.loaded
-        self.writer = self.engine if writer is model.loaded else StreamingEngine(writer, batch, waiting)
+        self.writer = self.engine if writer is model.loaded else build_engine(writer, decoding)
         # Made once: prompts that share these very adapters are decoded together.
         self.reading = model.shared
         self.writing = [model.generator.lora()] if model.generator.lora is not None else []
@@ -70,8 +76,8 @@ class AwakenedParts:
 class BaseParts:
     """The base model alone, asked in its chat template: there is nothing to awaken with, and the facts say so."""
 
-    def __init__(self, loaded: LoadedModel, batch: int = 16, waiting: int = 64) -> None:
-        self.loaded, self.engine = loaded, StreamingEngine(loaded, batch, waiting)
+    def __init__(self, loaded: LoadedModel, decoding: DecodingSection | None = None) -> None:
+        self.loaded, self.engine = loaded, build_engine(loaded, decoding or DecodingSection())
 
     async def awaken(self, question: str) -> Awakening:
         return Awakening("", None, {"trained": False})
@@ -89,6 +95,20 @@ class BaseParts:
 
     def close(self) -> None:
         self.engine.close()
+
+
+def build_parser(folder: Path | None, engine: Engine, batch: int = 16, waiting: int = 64) -> TrainedParser | UntrainedParser:
+    """The trained parser of a folder, or the untrained one without a folder.
+
+    It decodes in `engine`, with the other roles, where that is one of the model it was trained on; else it loads its own.
+    Raises ParserModelError for a folder that holds no parser.
+    """
+    if folder is None:
+        return UntrainedParser()
+    model = ParserModel.from_pretrained(folder, engine.loaded)
+    if model.loaded is engine.loaded:
+        return TrainedParser(model, engine)
+    return TrainedParser(model, StreamingEngine(model.loaded, batch, waiting), own=True)
 
 
 def passages_of(evidence: Sequence[Evidence]) -> list[Passage]:
@@ -114,7 +134,7 @@ def facts_of(adapter: Adapter) -> dict[str, Any]:
 
 
 async def _stream(
-    engine: StreamingEngine, prompt: str, tokens: int, adapter: Adapter | None, shared: Sequence[Adapter]
+    engine: Engine, prompt: str, tokens: int, adapter: Adapter | None, shared: Sequence[Adapter]
 ) -> AsyncGenerator[Piece, None]:
     """Pieces with the tokens that each adds; the first brings those of the prompt."""
     prompt_tokens: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aag_ray.awaken.t5_layers import Place, layer_place
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import Adapter, adaptable_layers
 
@@ -43,12 +45,23 @@ class Hypernetwork(nn.Module):
     def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
         super().__init__()
         self.section, self.shapes, self.input_width = section, dict(shapes), width
-        self.kinds: dict[str, list[str]] = {}
-        for name in shapes:
-            self.kinds.setdefault(name.rsplit(".", 1)[-1], []).append(name)
-        for kind, names in self.kinds.items():
-            if len({shapes[name] for name in names}) > 1:
-                raise ValueError(f"layers named {kind} differ in shape; a hypernetwork shares its projections over layers")
+        self.places = {name: layer_place(name) for name in shapes}
+        self.kinds = self._grouped()
+
+    def kind(self, place: Place) -> str:
+        """What the layers that share projections have in common, besides their shape."""
+        return place.kind
+
+    def _grouped(self) -> dict[str, list[str]]:
+        """Layer names by kind, in model order. Layers of one kind whose shapes differ share projections by shape."""
+        groups: dict[str, dict[tuple[int, int], list[str]]] = {}
+        for name, place in self.places.items():
+            groups.setdefault(self.kind(place).replace(".", "_"), {}).setdefault(self.shapes[name], []).append(name)
+        return {
+            kind if len(by_shape) == 1 else f"{kind}_{d_in}x{d_out}": names
+            for kind, by_shape in groups.items()
+            for (d_in, d_out), names in by_shape.items()
+        }
 
     @property
     def parameter_count(self) -> int:
@@ -56,7 +69,8 @@ class Hypernetwork(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        config = {"section": self.section.model_dump(), "shapes": self.shapes, "input_width": self.input_width}
+        section = self.section.model_dump(include=set(HypernetworkSection.model_fields))
+        config = {"section": section, "shapes": self.shapes, "input_width": self.input_width}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file({name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}, folder / "model.safetensors")
 
@@ -81,12 +95,17 @@ class LatentHypernetwork(Hypernetwork):
     """In layer l, `rank` learned queries attend over the condition's states; each latent z gives one pair (a, b):
     a = W_A z / sqrt(d_in), b = W_B z. Projections are shared over layers; W_B starts at zero, so training starts from
     the base model. All shapes below: L layers, n examples, T tokens, K = rank, h = width.
+
+    In an encoder-decoder L counts the layers of both stacks; a decoder's read the encoder's states at the same depth.
     """
 
     def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
         super().__init__(section, shapes, width)
-        h, layers = section.width, max(len(names) for names in self.kinds.values())
-        self.layers = layers
+        h = section.width
+        self.stacks: dict[str, int] = {}
+        for place in self.places.values():
+            self.stacks[place.stack] = max(self.stacks.get(place.stack, 0), place.block + 1)
+        self.layers = layers = sum(self.stacks.values())
         self.keys_values = nn.Linear(width, 2 * h, bias=False)
         self.queries = nn.Parameter(torch.randn(layers, section.rank, h))
         self.layer_embedding = nn.Parameter(torch.randn(layers, 1, h) * 0.1)
@@ -100,11 +119,27 @@ class LatentHypernetwork(Hypernetwork):
         """(L, n, T, d_model) states and (n, T) mask -> (L, n, K, h) latents."""
         dtype = self.keys_values.weight.dtype
         normed = F.rms_norm(states.to(dtype), (states.shape[-1],))
-        keys, values = self.keys_values(normed).chunk(2, dim=-1)
+        keys_values = self.keys_values(normed)
+        sources = self._sources(len(states))
+        if sources != list(range(len(states))):
+            keys_values = keys_values[sources]
+        keys, values = keys_values.chunk(2, dim=-1)
         queries = self.queries.unsqueeze(1).expand(-1, states.shape[1], -1, -1)
         z = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask.bool()[None, :, None, :])
         z = z + self.layer_embedding.unsqueeze(1)
         return z + self.mlp(z)
+
+    def _sources(self, depths: int) -> list[int]:
+        """Which of the states each layer reads: those of its own depth, scaled where the stacks differ in length."""
+        return [
+            block if count == depths else round(block * (depths - 1) / max(count - 1, 1))
+            for count in self.stacks.values()
+            for block in range(count)
+        ]
+
+    def _slots(self, names: Sequence[str]) -> list[int]:
+        first = dict(zip(self.stacks, accumulate(self.stacks.values(), initial=0), strict=False))
+        return [first[self.places[name].stack] + self.places[name].block for name in names]
 
     def forward(self, condition: Condition) -> Adapter:
         """Factors for every example; A and B of layer l come from the l-th slice of the latents."""
@@ -118,8 +153,10 @@ class LatentHypernetwork(Hypernetwork):
     def _factors(self, z: Tensor) -> Adapter:
         factors: dict[str, tuple[Tensor, Tensor]] = {}
         for kind, names in self.kinds.items():
-            a = self.to_a[kind](z).transpose(-1, -2) * self.shapes[names[0]][0] ** -0.5
-            b = self.to_b[kind](z)
+            slots = self._slots(names)
+            mine = z if slots == list(range(len(z))) else z[slots]
+            a = self.to_a[kind](mine).transpose(-1, -2) * self.shapes[names[0]][0] ** -0.5
+            b = self.to_b[kind](mine)
             # unbind, not indexing: the gradient of an index is a zero tensor as large as all layers together
             factors.update(zip(names, zip(a.unbind(0), b.unbind(0), strict=True), strict=True))
         return Adapter(factors)
@@ -128,6 +165,7 @@ class LatentHypernetwork(Hypernetwork):
 class PaperHypernetwork(Hypernetwork):
     """A(z) = W2a relu(W1a z + b1a) + b2a and B likewise over sqrt(r), with z = [whitened feature ; raw slot number].
 
+    In a T5 one pair of MLPs serves all projections of a kind of attention (or of a feed-forward layer), as published.
     The feature is the masked mean of the encoder's states, whitened with a mean and matrix that are fitted once on the
     training questions and stored with the weights (the published code whitens each block of 256 rows by itself, which
     erases every similarity between questions). Weights start at N(0, 1e-7) as published.
@@ -135,6 +173,9 @@ class PaperHypernetwork(Hypernetwork):
 
     mean: Tensor
     whitening: Tensor
+
+    def kind(self, place: Place) -> str:
+        return place.part
 
     def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
         super().__init__(section, shapes, width)
@@ -184,12 +225,14 @@ def _small_mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
 
 
 def condition_from(model: Any, input_ids: Tensor, mask: Tensor, *, pooled: bool) -> Condition:
-    """Run the frozen base model over the condition's tokens (right- or left-padded, `mask` tells) and keep its states.
+    """Run the base model over the condition's tokens (right- or left-padded, `mask` tells) and keep its states: those of
+    the encoder, where there is one.
 
     `pooled` gives the masked mean of the last layer (paper); otherwise the input states of every layer (latents).
     """
+    body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     with torch.no_grad():
-        output = model.base_model(input_ids=input_ids, attention_mask=mask, output_hidden_states=not pooled, use_cache=False)
+        output = body(input_ids=input_ids, attention_mask=mask, output_hidden_states=not pooled, use_cache=False)
     if pooled:
         weights = mask.unsqueeze(-1).to(torch.float32)
         return Condition(feature=(output.last_hidden_state.float() * weights).sum(1) / weights.sum(1))

@@ -22,6 +22,20 @@ def kd(student: Tensor, teacher: Tensor, row: Tensor, rows: int, temperature: fl
 
     Raises ValueError if the two do not predict the same tokens of one vocabulary.
     """
+    return mean_over_rows(_divergence(student, teacher, temperature), row, rows) * temperature**2
+
+
+def gated_kl(student: Tensor, teacher: Tensor, row: Tensor, rows: int, temperature: float) -> Tensor:
+    """k sigmoid(k), where k is a hundredth of KL(teacher || student) summed over a row's tokens; shape (rows,).
+
+    The reference's second divergence (`use_kl`), which there is taken over padding, too, and gated batch by batch.
+    """
+    divergence = _divergence(student, teacher, temperature)
+    k = divergence.new_zeros(rows).index_add(0, row, divergence) / 100
+    return k * k.sigmoid()
+
+
+def _divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     if student.shape != teacher.shape:
         raise ValueError(
             f"student logits {tuple(student.shape)} and teacher logits {tuple(teacher.shape)} differ in (tokens, vocabulary); "
@@ -29,8 +43,7 @@ def kd(student: Tensor, teacher: Tensor, row: Tensor, rows: int, temperature: fl
         )
     log_p = F.log_softmax(student / temperature, dim=-1)
     q = F.log_softmax(teacher / temperature, dim=-1)
-    divergence = F.kl_div(log_p, q, reduction="none", log_target=True).sum(-1)
-    return mean_over_rows(divergence, row, rows) * temperature**2
+    return F.kl_div(log_p, q, reduction="none", log_target=True).sum(-1)
 
 
 def chosen_layers(count: int, which: str) -> list[int]:
@@ -48,3 +61,12 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Te
 def attention_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Mean squared difference of attention maps, each (m, heads, m'), already restricted to the same tokens: eq. 7."""
     return torch.stack([F.mse_loss(s.float(), t.float()) for s, t in zip(student, teacher, strict=True)]).mean()
+
+
+def attention_divergence(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Mean KL(teacher || student) of attention maps over layers, heads and queries; the last dimension sums to one.
+
+    The reference's cross-entropy of maps, less the part that no student can change, and without its second softmax.
+    """
+    pairs = ((s.float().clamp_min(1e-9), t.float()) for s, t in zip(student, teacher, strict=True))
+    return torch.stack([(torch.xlogy(t, t) - torch.xlogy(t, s)).sum(-1).mean() for s, t in pairs]).mean()

@@ -119,10 +119,14 @@ class CacheSection(Section):
 
 
 class FetchSection(Section):
-    """Everything about asking the outside world. `archive` is a folder for WARC files; None writes none."""
+    """Everything about asking the outside world. `archive` is a folder for WARC files; None writes none.
+
+    `ca_bundle` is a file of certificates (PEM) that are trusted beside the system's: an intranet's own authority.
+    """
 
     guard: GuardSection = GuardSection()
     limits: LimitsSection = LimitsSection()
     politeness: PolitenessSection = PolitenessSection()
     cache: CacheSection = CacheSection()
     archive: Path | None = None
+    ca_bundle: Path | None = None

@@ -15,6 +15,7 @@ class PagesSection(Section):
 
     `lexbor` is this project's cleaner, `trafilatura` the library of that name; both give the same kind of page. Limits are in
     characters of HTML and of cleaned text, nodes and nested elements of its tree, characters of one span, tokens of one window.
+    `jobs/tag.py` gives up a page after `page_seconds` of processor time.
     """
 
     cleaner: Literal["lexbor", "trafilatura"] = "lexbor"
@@ -22,6 +23,7 @@ class PagesSection(Section):
     max_text_characters: Positive = 1_000_000
     max_nodes: Positive = 200_000
     max_depth: Positive = 500
+    page_seconds: float = Field(default=20.0, gt=0)
     max_span_characters: Annotated[int, Field(ge=16)] = 600
     window_tokens: Positive = 6000
     overlap_tokens: Natural = 300

@@ -102,7 +102,8 @@ class RankSection(Section):
 
     `engines` weighs single engines against each other (1 where nothing is said). The first `chunks_read` chunks of a page,
     of `chunk_words` each, are compared word by word, the `embedded_chunks` that match best by meaning, and the best one of
-    each of the first `cross_encoded` pages by the cross-encoder. `per_host` counts by registrable domain.
+    each of the first `cross_encoded` pages by the cross-encoder. `per_host` counts by registrable domain. A page that repeats
+    one phrase over and over loses up to `stuffing_penalty` of its score.
     """
 
     k: Positive = 60
@@ -117,6 +118,7 @@ class RankSection(Section):
     chunks_read: Positive = 400
     embedded_chunks: Positive = 4
     cross_encoded: Positive = 20
+    stuffing_penalty: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     @model_validator(mode="after")
     def chunks_advance(self) -> RankSection:

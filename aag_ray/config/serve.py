@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -101,23 +102,49 @@ class ServeSection(Section):
         return self
 
 
-class DecodingSection(Section):
-    """How prompts are decoded together: up to `batch` at a time, while up to `waiting` more wait; beyond that, 503."""
+class VllmSection(Section):
+    """The vLLM engine. Adapters of up to `rank` (a role's and a question's joined) reach it through folders below `adapters`,
+    which should be in memory; `roles` different adapters that stay are held beside those of a batch.
 
+    `memory` is the share of a GPU that it takes with weights and cache; where the same GPU also makes the adapters, leave
+    room for the model that does. On a CPU `cache_bytes` says how large the cache is. `context` None is the model's own.
+    `eager` starts faster and decodes slower: nothing is compiled or captured. `parallel` GPUs share one model.
+    """
+
+    adapters: Path = Path("/dev/shm/aag-ray")
+    rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
+    roles: Positive = 4
+    memory: Annotated[float, Field(gt=0, le=1)] = 0.6
+    cache_bytes: Positive | None = None
+    context: Positive | None = None
+    eager: bool = False
+    parallel: Positive = 1
+
+
+class DecodingSection(Section):
+    """How prompts are decoded together: up to `batch` at a time, while up to `waiting` more wait; beyond that, 503.
+
+    `engine` vllm needs the extra `gpu`.
+    """
+
+    engine: Literal["transformers", "vllm"] = "transformers"
     batch: Positive = 16
     waiting: Positive = 64
+    vllm: VllmSection = VllmSection()
 
 
 class AppSection(Section):
     """Everything the served application can be told (`args` in serve_config.yaml).
 
     `awakening` is the model folder of a run of `jobs/train_aag.py`; None is the newest below `runs`, or the base model alone
-    where there is none. `extract.checkpoint` None is the newest trained scorer below `runs`, or the untrained one.
+    where there is none. `extract.checkpoint` None is the newest trained scorer below `runs`, or the untrained one. `parser` is
+    the model folder of a run of `jobs/train_parser.py`; None is the newest below `runs`, or untrained rules that always search.
     """
 
     endpoint: ServeSection = ServeSection()
     model: ModelSection = ModelSection()
     awakening: str | None = None
+    parser: str | None = None
     runs: str = "runs"
     decoding: DecodingSection = DecodingSection()
     search: SearchSection = SearchSection()

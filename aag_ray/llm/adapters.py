@@ -84,7 +84,7 @@ class Adapter:
         rank = max(ranks.values())
         config = {
             "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
+            "task_type": "SEQ_2_SEQ_LM" if all(name.startswith(("encoder.", "decoder.")) for name in factors) else "CAUSAL_LM",
             "base_model_name_or_path": base_model,
             "r": rank,
             "lora_alpha": rank,

@@ -46,7 +46,12 @@ def _read_tree(html: str, url: str, config: PagesSection) -> PageResult:
 
 
 def _own_pieces(body: Any, config: PagesSection, *, without_scripts: bool) -> list[Piece]:
-    reader = TreeReader(config.max_nodes, config.max_depth, without_scripts=without_scripts)
-    if body is not None:
+    if body is None:
+        return []
+    for everything in (False, True):
+        reader = TreeReader(config.max_nodes, config.max_depth, without_scripts=without_scripts, everything=everything)
         reader.read(body)
-    return own_text(reader.drafts, reader.regions)
+        pieces = own_text(reader.drafts, reader.regions, reader.passed_over)
+        if pieces is not None:
+            return pieces
+    return []

@@ -24,7 +24,8 @@ def visible(text: str) -> str:
 
 def folded(text: str) -> str:
     """Visible text on one line, every run of white space one space."""
-    return " ".join(visible(text).split())
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join(visible(text).split())
 
 
 def folded_lines(text: str) -> str:

@@ -14,11 +14,10 @@ from aag_ray.pages.characters import words
 from aag_ray.pages.page import PageOutcome
 
 MAX_ATTRIBUTES = 500
-_FEW_TAGS = 4000
-_FEW_FORMATS = 300
+# Nodes that formatting elements may add to what is written, as a multiple of `max_nodes`: cheap in the parser, counted after.
+_NODES_MADE = 10
 _TAG = re.compile(r"</?[a-zA-Z][^\s/>]*+")
 _FORMATS = words("b big code em font i nobr s small strike strong tt u")
-_FORMAT_TAGS = frozenset(f"<{name}" for name in _FORMATS)
 # Elements that hold nothing or that a next one closes: left open they do not make the tree deeper.
 _SHALLOW = words(
     """
@@ -52,16 +51,18 @@ def check_markup(html: str, max_characters: int, max_nodes: int, max_depth: int)
     """Raise TooMuch for HTML that is too long or that a parser would turn into too large or too deep a tree."""
     if len(html) > max_characters:
         raise TooMuch(PageOutcome.TOO_LARGE, f"{len(html)} characters of HTML, allowed are {max_characters}")
-    if html.count("<") > 2 * max_nodes:
-        raise TooMuch(PageOutcome.TOO_MANY_NODES, f"{html.count('<')} tags, allowed are {max_nodes} nodes")
+    opened = html.count("<")
+    if opened > 2 * max_nodes:
+        raise TooMuch(PageOutcome.TOO_MANY_NODES, f"{opened} tags, allowed are {max_nodes} nodes")
     ordinary = _ORDINARY.match(html)
     if ordinary is not None and ordinary.end() < len(html):
         raise TooMuch(PageOutcome.TOO_LARGE, f"a tag with more than {MAX_ATTRIBUTES} attributes at {ordinary.end()}")
+    if opened * opened <= 4 * _NODES_MADE * max_nodes:  # even if half of them were formats made anew in the other half
+        return
     tags = _TAG.findall(html)
-    if len(tags) > _FEW_TAGS or sum(map(_FORMAT_TAGS.__contains__, map(str.lower, tags))) > _FEW_FORMATS:
-        if not _FOREIGN.search(html):  # in a drawing the content of a script is markup
-            tags = _TAG.findall(_RAW_TEXT.sub("", html))
-        _check_nesting(tags, max_nodes, max_depth)
+    if not _FOREIGN.search(html):  # in a drawing the content of a script is markup
+        tags = _TAG.findall(_RAW_TEXT.sub("", html))
+    _check_nesting(tags, max_nodes, max_depth)
 
 
 def _check_nesting(tags: list[str], max_nodes: int, max_depth: int) -> None:
@@ -88,7 +89,7 @@ def _check_nesting(tags: list[str], max_nodes: int, max_depth: int) -> None:
             raise TooMuch(
                 PageOutcome.TOO_DEEP, f"more than {4 * max_depth} elements are left open, allowed is a depth of {max_depth}"
             )
-    if most_formats * len(tags) > 10 * max_nodes:
+    if most_formats * len(tags) > _NODES_MADE * max_nodes:
         raise TooMuch(
             PageOutcome.TOO_MANY_NODES,
             f"{most_formats} formatting elements left open over {len(tags)} tags, allowed are {max_nodes} nodes",

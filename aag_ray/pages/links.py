@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from aag_ray.config import PagesSection
 from aag_ray.pages.limits import TooMuch, check_markup
 
 MAX_LINKS = 5000
+MAX_HREF = 4096
 
 
 def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple[str, ...]:
-    """Absolute http(s) addresses of a page's links in order, each once, without fragments; at most MAX_LINKS.
+    """Absolute http(s) addresses of a page's links in order, each once, without fragments; at most MAX_LINKS, written in
+    at most MAX_HREF characters.
 
     `url` is where the page was read; a `<base>` may change what relative links mean. A page or link marked `nofollow` gives
     none. Markup beyond the limits of `config` gives none either: `read_page` says so as an outcome.
@@ -28,21 +31,29 @@ def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple
         return ()
     base = document.css_first("base[href]")
     origin = _joined(url, base.attributes.get("href") or "") or url if base is not None else url
+    above = origin[: origin.find("/", origin.find("//") + 2) + 1] or origin  # the site: what "/path" is joined with
     links: dict[str, None] = {}
+    read: set[str] = set()
     for node in document.css("a[href], area[href]"):
-        target = _joined(origin, node.attributes.get("href") or "")
-        if target and "nofollow" not in _words(node.attributes.get("rel")):
+        attributes = node.attributes
+        href = attributes.get("href") or ""
+        if href in read or len(href) > MAX_HREF or ("rel" in attributes and "nofollow" in _words(attributes["rel"])):
+            continue
+        read.add(href)
+        if target := _joined(above if href[:1] == "/" else origin, href):
             links[target] = None
             if len(links) == MAX_LINKS:
                 break
     return tuple(links)
 
 
+@lru_cache(maxsize=16_384)
 def _joined(base: str, href: str) -> str:
     """The absolute address, or "" for what is none that could be asked (mailto, javascript, nonsense)."""
     try:
         target = urldefrag(urljoin(base, href.strip())).url
-        return target if urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname else ""
+        parts = urlsplit(target)
+        return target if parts.scheme in ("http", "https") and parts.hostname else ""
     except ValueError:
         return ""
 

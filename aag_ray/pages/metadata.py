@@ -42,7 +42,7 @@ def read_metadata(root: Any, head: Any, html: str, url: str) -> Metadata:
     A canonical URL is kept only if it is http(s); it is a claim of the page and was not visited.
     """
     said: dict[str, str] = {}
-    title = canonical = ""
+    title = ""
     node = head.first_child if head is not None else None
     for _ in range(_MAX_HEAD_NODES):
         if node is None:
@@ -56,11 +56,9 @@ def read_metadata(root: Any, head: Any, html: str, url: str) -> Metadata:
                 key = key or attributes.get("http-equiv")
                 if key and (value := attributes.get("content")):
                     said.setdefault(key.lower(), value[:MAX_VALUE])
-            case "link":
-                attributes = node.attributes
-                if "canonical" in (attributes.get("rel") or "").lower().split():
-                    canonical = canonical or (attributes.get("href") or "")[:MAX_VALUE]
         node = node.next
+    linked = head.css_first('link[rel~="canonical" i]') if head is not None else None
+    canonical = (linked.attributes.get("href") or "")[:MAX_VALUE] if linked is not None else ""
     attributes = root.attributes if root is not None else {}
     language = attributes.get("lang") or attributes.get("xml:lang") or said.get("content-language") or said.get("og:locale")
     return Metadata(

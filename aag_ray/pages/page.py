@@ -21,6 +21,7 @@ class PageOutcome(StrEnum):
     TOO_LARGE = "too_large"
     TOO_MANY_NODES = "too_many_nodes"
     TOO_DEEP = "too_deep"
+    TIMED_OUT = "timed_out"
     FAILED = "failed"
 
 

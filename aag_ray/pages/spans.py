@@ -9,6 +9,7 @@ the stops of all scripts (Unicode's Sentence_Break) and a longest span.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -39,9 +40,11 @@ _STOP = regex.compile(
         (?P<closers>(?:[\p{Pe}\p{Pf}"']|\p{Pi}(?=\s|$)|\s[»›](?=\s|$))*+)(?P<space>\s*+)""",
     regex.VERBOSE,
 )
+# Where a stop may be: quick to find, and every sign of Sentence_Break=STerm or ATerm is one of these.
+_PERHAPS_STOP = re.compile(r"""[^\w\s,;:()"'’“”„«»/&%+*–—-]""")
 _NEXT_WORD = regex.compile(r"[\p{Ps}\p{Pi}\p{Pf}\"'*_–—-]*+\s*+(?P<word>[\p{L}\p{M}\p{N}]*+)")
 _UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}]")
-_LINE = regex.compile(r"\n")
+_LINE = re.compile(r"\n")
 _EMPTY_LINE = regex.compile(r"\n\s*\n")
 _SOFT = regex.compile(r"\n|[;:,،؛；：，、﹐。](?!\d)|\s")
 _EXTENDS = regex.compile(r"[\p{M}\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff]")
@@ -53,7 +56,8 @@ def split_spans(page: Page, config: PagesSection | None = None) -> tuple[Span, .
     text, spans = page.text, []
     for index, block in enumerate(page.blocks):
         for start, end in _sentences(text, block.start, block.end, block.kind, page.language):
-            for left, right in _capped(text, start, end, longest):
+            parts = _capped(text, start, end, longest) if end - start > longest else ((start, end),)
+            for left, right in parts:
                 spans.append(Span(len(spans) + 1, left, right, index))
     return tuple(spans)
 
@@ -70,11 +74,7 @@ def _sentences(text: str, start: int, end: int, kind: BlockKind, language: str) 
         cuts = [match.end() for match in _EMPTY_LINE.finditer(text, start, end)]
     else:
         cuts = [match.end() for match in _LINE.finditer(text, start, end)]
-        cuts += [
-            stop.end()
-            for stop in _STOP.finditer(text, start, end)
-            if stop.end() < end and _ends(text, stop, start, end, language)
-        ]
+        cuts += [stop.end() for stop in _stops(text, start, end) if _ends(text, stop, start, end, language)]
         cuts.sort()
     for left, right in pairwise((start, *cuts, end)):
         piece = text[left:right]
@@ -84,9 +84,19 @@ def _sentences(text: str, start: int, end: int, kind: BlockKind, language: str) 
             yield left, left + len(stripped)
 
 
+def _stops(text: str, start: int, end: int) -> Iterator[regex.Match[str]]:
+    """Runs of marks with what closes them, but for one at the end of the block."""
+    position = start
+    for perhaps in _PERHAPS_STOP.finditer(text, start, end):
+        if perhaps.start() >= position and (stop := _STOP.match(text, perhaps.start(), end)):
+            position = stop.end()
+            if position < end:
+                yield stop
+
+
 def _ends(text: str, stop: regex.Match[str], start: int, end: int, language: str) -> bool:
     """Whether a run of marks inside a block ends a sentence."""
-    marks, space = stop["marks"], stop["space"]
+    marks, closers, space = stop.groups()
     if not _ASCII_MARKS.issuperset(marks):
         return True
     following = stop.end()
@@ -95,13 +105,13 @@ def _ends(text: str, stop: regex.Match[str], start: int, end: int, language: str
         return bool(_UNSPACED.match(before) and _UNSPACED.match(text, following)) and marks[-1] != "…"
     word = _NEXT_WORD.match(text, following, end)
     next_word = word["word"] if word else ""
-    if next_word[:1].islower() and (stop["closers"] or marks[-1] in ".…"):
+    if next_word[:1].islower() and (closers or marks[-1] in ".…"):
         return False
     if marks != ".":
         return not _STOP.match(text, following, end)
     if not next_word and _STOP.match(text, following, end):
         return False
-    return stop["closers"] != "" or not ends_with_abbreviation(
+    return closers != "" or not ends_with_abbreviation(
         text[max(start, stop.start() - 24) : stop.start()], next_word, language, stop.start() - start
     )
 

@@ -39,6 +39,8 @@ class Window(NamedTuple):
 
 def escape(text: str) -> str:
     """`text` without anything that could be read as a tag. The inverse is `unescape`."""
+    if "<" not in text and "[" not in text and "&" not in text:
+        return text
     return _FORGEABLE.sub(lambda match: _ENTITIES[match[0]], text)
 
 

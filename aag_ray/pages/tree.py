@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
-from aag_ray.pages.boilerplate import Draft, Region, region_of
+from aag_ray.pages.boilerplate import LANDMARKS, NEVER_KEPT_BELOW, Draft, Region, region_of
 from aag_ray.pages.characters import folded, folded_lines, words
 from aag_ray.pages.limits import TooMuch
 from aag_ray.pages.page import BlockKind, PageOutcome, Piece
@@ -15,7 +16,7 @@ _DROPPED = words(
     """
     script style template svg iframe object embed applet canvas audio video select button input textarea
     datalist option nav menu map head link meta base frameset noframes noembed math -comment -doctype dialog
-    progress meter rp rt
+    progress meter rp rt img source track wbr param
     """
 )
 _BLOCKS = words(
@@ -40,29 +41,48 @@ _HIDING_STYLE = re.compile(
 # A table with these inside lays out a page and holds no data.
 _LAYOUT = "h1, h2, h3, p + p, form, br + br"
 _MAX_NESTED_LOOKS = 8
+_HIDING = frozenset(("hidden", "aria-hidden", "style"))
+_LOOKED_AT = 5_000_000
+_MOSTLY_SPACE = 8
+_STYLE_READ = 1000
 _BREAK = "\0"
+_WHOLE_PAGE = frozenset(("html", "body"))
+# What is put back when an element ends: its name, then kind, level, region, whether in a link, and lists around it.
+_Frame = tuple[str, BlockKind, int, int, bool, int, dict[str, str | None]]
 
 
 def is_hidden(tag: str, attributes: dict[str, str | None]) -> bool:
     """Whether an element is out of a reader's sight by its own attributes. The page as a whole is never hidden."""
-    if tag in ("html", "body"):
+    if _HIDING.isdisjoint(attributes):
         return False
     if "hidden" in attributes and attributes["hidden"] != "until-found":
-        return True
-    if (attributes.get("aria-hidden") or "").lower() == "true":
-        return True
+        return tag not in _WHOLE_PAGE
+    if "aria-hidden" in attributes and (attributes["aria-hidden"] or "").lower() == "true":
+        return tag not in _WHOLE_PAGE
     style = attributes.get("style")
-    return bool(style and _HIDING_STYLE.search(style))
+    return style is not None and _hides(style[:_STYLE_READ]) and tag not in _WHOLE_PAGE
+
+
+@lru_cache(maxsize=8192)
+def _hides(style: str) -> bool:
+    return _HIDING_STYLE.search(style) is not None
 
 
 class TreeReader:
-    """Reads one tree. `drafts` are its blocks in document order, `regions` the marked elements as (parent, mark)."""
+    """Reads one tree. `drafts` are its blocks in document order, `regions` the marked elements as (parent, mark).
 
-    def __init__(self, max_nodes: int, max_depth: int, *, without_scripts: bool = False) -> None:
+    Unless `everything` is asked for, an element marked as boilerplate with so little text of its own that it would be
+    dropped in any case is passed over at once; `passed_over` has the characters of prose that each of these may hold.
+    """
+
+    def __init__(self, max_nodes: int, max_depth: int, *, without_scripts: bool = False, everything: bool = False) -> None:
         """`without_scripts` also reads what a page shows only where scripts do not run."""
         self._dropped = _DROPPED if without_scripts else _DROPPED | {"noscript"}
+        self._everything = everything
         self.max_nodes = max_nodes
         self.max_depth = max_depth
+        self.passed_over: list[int] = []
+        self._looked_at = 0
         self.drafts: list[Draft] = []
         self.regions: list[tuple[int, Region]] = [(0, Region.PLAIN)]
         self._parts: list[str] = []
@@ -75,41 +95,66 @@ class TreeReader:
 
     def read(self, node: Any) -> None:
         """Walk the subtree of `node`. Raises TooMuch beyond `max_nodes` nodes or `max_depth` levels."""
-        frames: list[tuple[Any, ...]] = []
-        parts, dropped = self._parts, self._dropped
+        frames: list[tuple[Any, _Frame | None]] = []
+        parts, dropped, blocks = self._parts, self._dropped, _BLOCKS
         nodes = 0
         while True:
             nodes += 1
-            tag = node.tag
-            if tag == "-text":
-                text = node.text_content
-                if text and (parts or self._in_code or not text.isspace()):
-                    parts.append(text)
-                    if self._in_link:
-                        self._links += len(text.strip())
-            elif tag not in dropped:
+            if node.is_text_node:
+                if parts or self._in_code or not node.is_empty_text_node:
+                    text = node.text_content
+                    if parts or self._in_code or not text.isspace():
+                        parts.append(text)
+                        if self._in_link:
+                            self._links += len(text.strip())
+            elif (tag := node.tag) not in dropped:
                 attributes = node.attributes
-                if not attributes or not is_hidden(tag, attributes):
-                    frame = (tag, self._kind, self._level, self._region, self._in_link, self._lists, attributes)
-                    self._enter(tag, attributes, node)
+                if not attributes:
+                    mark = LANDMARKS.get(tag, Region.PLAIN)
+                    seen = True
+                else:
+                    mark = region_of(tag, attributes)
+                    seen = not is_hidden(tag, attributes)
+                if seen and not (mark >= Region.BOILERPLATE and tag in blocks and self._passes_over(node, mark)):
+                    frame = None
+                    if mark or tag in blocks or tag == "a" or tag == "br":
+                        frame = (tag, self._kind, self._level, self._region, self._in_link, self._lists, attributes)
+                        self._enter(tag, attributes, node)
+                        if mark:
+                            self.regions.append((self._region, mark))
+                            self._region = len(self.regions) - 1
                     child = node.first_child
                     if child is not None:
-                        frames.append(frame)
+                        frames.append((node, frame))
                         if len(frames) > self.max_depth:
                             raise TooMuch(PageOutcome.TOO_DEEP, f"more than {self.max_depth} elements inside one another")
                         node = child
                         continue
-                    self._leave(frame)
+                    if frame is not None:
+                        self._leave(frame)
             if nodes > self.max_nodes:
                 raise TooMuch(PageOutcome.TOO_MANY_NODES, f"more than {self.max_nodes} nodes")
             following = node.next
             while frames and following is None:
-                node = node.parent
-                self._leave(frames.pop())
+                node, frame = frames.pop()
+                if frame is not None:
+                    self._leave(frame)
                 following = node.next
             if not frames:
                 return self._flush()
             node = following
+
+    def _passes_over(self, node: Any, mark: Region) -> bool:
+        if self._everything or self._looked_at > _LOOKED_AT:  # every look reads the whole element
+            return False
+        text = node.text_lexbor()
+        self._looked_at += len(text)
+        below = NEVER_KEPT_BELOW.get(mark, 0)
+        if len(text) > _MOSTLY_SPACE * below or (characters := len(" ".join(text.split()))) >= below:
+            return False
+        self._boundary()
+        self.passed_over.append(characters if ". " in text else 0)
+        return True
 
     def _enter(self, tag: str, attributes: dict[str, str | None], node: Any) -> None:
         if tag in _BLOCKS:
@@ -132,12 +177,8 @@ class TreeReader:
             self._in_link = True
         elif tag == "br":
             self._parts.append(" " if self._in_cell else "\n" if self._in_code else _BREAK)
-        if attributes and (mark := region_of(tag, attributes)):
-            self._open_region(mark)
-        elif not attributes and tag in ("aside", "footer", "header", "form", "main", "article"):
-            self._open_region(region_of(tag, attributes))
 
-    def _leave(self, frame: tuple[Any, ...]) -> None:
+    def _leave(self, frame: _Frame) -> None:
         tag = frame[0]
         if tag in _BLOCKS:
             if self._in_cell and (tag == "td" or tag == "th"):
@@ -153,10 +194,6 @@ class TreeReader:
                 self._flush()
         _, self._kind, self._level, self._region, self._in_link, self._lists, _ = frame
 
-    def _open_region(self, mark: Region) -> None:
-        self.regions.append((self._region, mark))
-        self._region = len(self.regions) - 1
-
     def _boundary(self) -> None:
         if self._in_cell:
             self._parts.append(" ")
@@ -167,22 +204,20 @@ class TreeReader:
             self._flush()
 
     def _flush(self) -> None:
-        joined = "".join(self._parts)
-        self._parts.clear()
+        parts = self._parts
+        joined = parts[0] if len(parts) == 1 else "".join(parts)
+        parts.clear()
         links, self._links = self._links, 0
-        if not joined or joined.isspace():
-            return
-        if self._kind is BlockKind.CODE:
-            texts = [folded_lines(joined)]
-        elif _BREAK in joined:
-            texts = _paragraphs(joined)
-        else:
-            texts = [folded(joined)]
-        share = links / max(1, len(joined))
-        for text in texts:
+        if _BREAK not in joined or self._kind is BlockKind.CODE:
+            text = folded_lines(joined) if self._kind is BlockKind.CODE else folded(joined)
             if text:
-                own = links if len(texts) == 1 else int(share * len(text))
-                self.drafts.append(Draft(Piece(self._kind, text, self._level), own, self._region))
+                self.drafts.append(Draft.of(Piece(self._kind, text, self._level), links, self._region))
+            return
+        texts = _paragraphs(joined)
+        share = links / len(joined)
+        for text in filter(None, texts):
+            own = links if len(texts) == 1 else int(share * len(text))
+            self.drafts.append(Draft.of(Piece(self._kind, text, self._level), own, self._region))
 
     def _end_cell(self, tag: str, attributes: dict[str, str | None]) -> None:
         text = folded("".join(self._parts))
@@ -196,7 +231,7 @@ class TreeReader:
         text = self._table.end() if whole_table else self._table.end_row()
         links, self._row_links = self._row_links, 0
         if text:
-            self.drafts.append(Draft(Piece(BlockKind.TABLE_ROW, text), links, self._region))
+            self.drafts.append(Draft.of(Piece(BlockKind.TABLE_ROW, text), links, self._region))
         if whole_table:
             self._table = None
 
@@ -204,7 +239,7 @@ class TreeReader:
 def _holds_data(table: Any, attributes: dict[str, str | None]) -> bool:
     if attributes.get("role") in ("presentation", "none") or table.css_first(_LAYOUT) is not None:
         return False
-    return all(found == table for found in table.css("table"))
+    return len(table.css("table")) == 1  # itself
 
 
 def _paragraphs(joined: str) -> list[str]:

@@ -46,7 +46,7 @@ def compress_questions(
     known = frozenset(training if section.use_answer else ())
     rows = [question.to_row() | {USE_ANSWER: question.id in known} for question in questions]
     arguments = {"section": section}
-    results = run_rows(rows, CompressWorker, arguments, folder, failed=_failed, pool=pool, name="documents")
+    results = run_rows(rows, CompressWorker, arguments, folder, failed=_failed, pool=pool, name="documents", stage="compress")
     return [Document.from_row(row) for row in results]
 
 

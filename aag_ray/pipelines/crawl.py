@@ -146,7 +146,15 @@ def crawl(config: CrawlConfig, folder: Path) -> dict[str, Any]:
                 break
             write_table(asked_file, asked)
         ended = run_rows(
-            asked, CrawlWorker, arguments, here, failed=_failed, pool=pool, name="urls", together=lambda row: row["host"]
+            asked,
+            CrawlWorker,
+            arguments,
+            here,
+            failed=_failed,
+            pool=pool,
+            name="urls",
+            stage="crawl",
+            together=lambda row: row["host"],
         )
         rows += ended
         frontier.absorb(ended)

@@ -18,6 +18,8 @@ from aag_ray.web.urls import canonical_url
 # Not asked in its round's time: once more in a later one.
 POSTPONED = frozenset({FetchOutcome.DEADLINE.value, FetchOutcome.WAIT_TOO_LONG.value})
 TRIES = 3
+# Links that need no second look, as they are written: a site's pages repeat most of them. Bounded, because the web is not.
+JUDGED = 200_000
 
 
 class Frontier:
@@ -33,6 +35,7 @@ class Frontier:
         self._hosts = {row["host"] for row in seeds}
         self._known = {row["id"] for row in seeds}
         self._waiting = {row["id"]: row for row in seeds}
+        self._judged: set[str] = set()
         self._ready_at: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -68,8 +71,11 @@ class Frontier:
                 self._waiting[row["id"]] = again | {"tries": row["tries"] + 1}
 
     def _add(self, link: str, depth: int, found_on: str) -> None:
-        if depth > self._crawl.scope.depth:
+        if depth > self._crawl.scope.depth or link in self._judged:
             return
+        if len(self._judged) >= JUDGED:
+            self._judged.clear()
+        self._judged.add(link)
         row = new_row(self._guard, link, depth, found_on)
         if row is None or row["id"] in self._known:
             return

@@ -14,8 +14,9 @@ class GeneratorWorker:
     """Rows of questions in, rows of dummy documents out. Base model and generator are loaded once, in the actor."""
 
     def __init__(self, model: ModelSection, generator: Path, max_tokens: int, section: PredictSection) -> None:
-        from aag_ray.awaken.generator import DocumentGenerator, is_lora
+        from aag_ray.awaken.generator import DocumentGenerator
         from aag_ray.llm.load import load_model
+        from aag_ray.llm.sft import is_lora
 
         self._beams = section.beams
         loaded = load_model(model if is_lora(generator) else ModelSection(name=str(generator), dtype=model.dtype))
@@ -36,7 +37,7 @@ def predict_documents(
     pool = ActorPool(section.batch, section.actors, section.cpus_per_actor, section.gpus_per_actor)
     rows = [{"id": question.id, "question": question.question} for question in questions]
     arguments = {"model": model, "generator": generator, "max_tokens": max_tokens, "section": section}
-    results = run_rows(rows, GeneratorWorker, arguments, folder, failed=_failed, pool=pool, name="documents")
+    results = run_rows(rows, GeneratorWorker, arguments, folder, failed=_failed, pool=pool, name="documents", stage="predict")
     return [Document.from_row(row) for row in results]
 
 

@@ -16,8 +16,10 @@ from typing import Any, cast
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from aag_ray.artifacts import RunError, fingerprint, read_table, write_atomically, write_table
+from aag_ray.pipelines.metrics import RowMeters
 
 Row = dict[str, Any]
 Worker = Callable[[list[Row]], list[Row]]
@@ -45,6 +47,7 @@ def run_rows(
     failed: Callable[[Row, str], Row],
     pool: ActorPool,
     name: str,
+    stage: str | None = None,
     together: Callable[[Row], str] | None = None,
 ) -> list[Row]:
     """Give every row (with a unique `id`) to `worker(**arguments)` and return one row for each, in input order.
@@ -53,8 +56,8 @@ def run_rows(
     call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
     which the worker raises is tried again row by row. A row that raises alone, or that ends its process `TRIES` times,
     becomes `failed(row, detail)`, which has the worker's columns. Rows with an equal `together(row)` share one batch, even
-    one that is then larger than `pool.batch`. Ray must be initialised. Raises RunError if `folder` cannot be written or no
-    worker can be built.
+    one that is then larger than `pool.batch`. `stage` is what the metrics call this work, `name` if it is not given. Ray must
+    be initialised. Raises RunError if `folder` cannot be written or no worker can be built.
     """
     order = [str(row["id"]) for row in rows]
     if len(set(order)) < len(order):
@@ -64,10 +67,11 @@ def run_rows(
     write_atomically(parts / "name", name)  # says at once, and by whom, if the folder cannot be written
     done = {row["id"]: row for row in [*(read_table(table) if table.exists() else []), *read_table(parts)]}
     left = [row for row in rows if row["id"] not in done]
-    progress = _Progress(name, len(rows), len(rows) - len(left))
+    progress, meters = _Progress(name, len(rows), len(rows) - len(left)), RowMeters()
     for batch in _work(_batches(left, pool.batch, together), worker, arguments, failed, pool, name):
         write_table(parts / f"{fingerprint([row['id'] for row in batch])}.parquet", batch)
         done.update({row["id"]: row for row in batch})
+        meters.stored(stage or name, batch)
         progress.advance(len(batch))
     missing = [row_id for row_id in order if row_id not in done]
     if missing:
@@ -111,7 +115,9 @@ def _work(
     context.enable_progress_bars = context.print_on_execution_start = sys.stderr.isatty()
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that there are no bars is no warning
     actors = min(pool.actors, len(batches))
-    tries = ray.remote(num_cpus=0)(_Tries).remote()
+    # On the driver's own node: lost with any other, it would take the work with it.
+    here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    tries = ray.remote(num_cpus=0, scheduling_strategy=here)(_Tries).remote()
     dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
         cast(Any, _RowWorker),
         fn_constructor_kwargs={"worker": worker, "arguments": dict(arguments), "failed": failed, "tries": tries},

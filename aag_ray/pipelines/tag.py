@@ -11,33 +11,29 @@ from typing import Any
 from aag_ray.artifacts import read_table, write_table
 from aag_ray.config import PagesSection, TagConfig
 from aag_ray.pages.page import PageOutcome
+from aag_ray.pages.timed import TimedTagger
 from aag_ray.pipelines.rows import ActorPool, Row, run_rows
 
 
 class TagWorker:
-    """Rows that name pages in, rows with text, blocks and spans out."""
+    """Rows that name pages in, rows with text, blocks and spans out. No page holds it longer than `page_seconds`."""
 
     def __init__(self, config: PagesSection, pages: Path) -> None:
-        self._config, self._pages = config, pages
+        self._tagger, self._pages = TimedTagger(config), pages
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         files = {row["page_file"] for row in rows}
         read = {page["id"]: page for file in sorted(files) for page in read_table(self._pages / file)}
-        return [tagged_row(row, read[row["id"]], self._config) for row in rows]
+        return [tagged_row(row, read[row["id"]], self._tagger) for row in rows]
 
 
-def tagged_row(row: Row, page: Row, config: PagesSection) -> Row:
+def tagged_row(row: Row, page: Row, tagger: TimedTagger) -> Row:
     """A crawled page as its row of spans. `spans` hold offsets into `text`, and the index of their block in `blocks`."""
-    from aag_ray.pages.blocks import read_page
-    from aag_ray.pages.plain import read_text
-    from aag_ray.pages.spans import split_spans
-
-    result = (read_page if page["is_html"] else read_text)(page["text"], page["url"], config)
-    if result.page is None:
-        return _without_page(row, result.outcome, result.detail)
-    told = result.page.to_row()
-    spans = [span._asdict() for span in split_spans(result.page, config)]
-    return _named(row, told) | {"outcome": result.outcome.value, "detail": result.detail, "spans": spans}
+    tagged = tagger.tag(page["text"], page["url"], is_html=page["is_html"])
+    if tagged.page is None:
+        return _without_page(row, tagged.outcome, tagged.detail)
+    spans = [span._asdict() for span in tagged.spans]
+    return _named(row, tagged.page.to_row()) | {"outcome": tagged.outcome.value, "detail": tagged.detail, "spans": spans}
 
 
 def tag_pages(config: TagConfig, crawl: Path, folder: Path) -> dict[str, Any]:
@@ -55,7 +51,15 @@ def tag_pages(config: TagConfig, crawl: Path, folder: Path) -> dict[str, Any]:
     pool = ActorPool(config.batch_pages, config.actors, config.cpus_per_actor)
     arguments = {"config": config.pages, "pages": crawl / "pages"}
     results = run_rows(
-        rows, TagWorker, arguments, folder, failed=_failed, pool=pool, name="spans", together=lambda row: row["page_file"]
+        rows,
+        TagWorker,
+        arguments,
+        folder,
+        failed=_failed,
+        pool=pool,
+        name="spans",
+        stage="tag",
+        together=lambda row: row["page_file"],
     )
     _mark_near_duplicates(results, config.pages.duplicate_similarity)
     write_table(folder / "spans.parquet", results)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
+from aag_ray.answer.answer import Answer
 from aag_ray.answer.event import AnswerEvent
+from aag_ray.answer.parsed import ParsedRequest
 from aag_ray.answer.parts import Awakening, Piece
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.artifacts import RunError, newest_run
 from aag_ray.config import AnswerSection, AppSection, ExtractSection
 from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
-from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteWeb
+from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteParser, RemoteWeb
+from aag_ray.serve.logs import log_with_serve
+from aag_ray.serve.metrics import AnsweringMeters, EngineMeters, ExtractorMeters, WebMeters, ending
 from aag_ray.threads import share_cores
 from aag_ray.web.fetched import Fetched
 from aag_ray.web.search.answer import SearchAnswer
@@ -30,32 +36,50 @@ WAITS = {"num_cpus": 0}
 
 @serve.deployment(name="engine", max_ongoing_requests=128)
 class EngineDeployment:
-    """The language model with its roles: writes dummy documents, makes adapters, reads. One thread owns it."""
+    """The language model with its roles: parses, writes dummy documents, makes adapters, reads. One thread owns it."""
 
     def __init__(self, section: AppSection) -> None:
         share_cores()
-        from aag_ray.answer.models import AwakenedParts, BaseParts
+        log_with_serve()
+        from aag_ray.answer.models import AwakenedParts, BaseParts, build_parser
         from aag_ray.awaken.awakened import AwakeningModel
         from aag_ray.llm.load import load_model
 
+        self.meters = EngineMeters()
         folder, decoding = trained_model(section), section.decoding
         if folder is None:
             log.warning("no trained run below %s: the base model %s answers alone", section.runs, section.model.name)
-            self.parts: Any = BaseParts(load_model(section.model), decoding.batch, decoding.waiting)
+            self.parts: Any = BaseParts(load_model(section.model), decoding)
         else:
             log.info("awakening with %s", folder)
-            self.parts = AwakenedParts(AwakeningModel.from_pretrained(folder), decoding.batch, decoding.waiting)
+            self.parts = AwakenedParts(AwakeningModel.from_pretrained(folder), decoding)
+        self.parser = build_parser(trained_parser(section), self.parts.engine, decoding.batch, decoding.waiting)
+
+    async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
+        with self.meters.call("parse"):
+            return await self.parser.parse(request, today)
 
     async def awaken(self, question: str) -> Awakening:
-        return await self.parts.awaken(question)
+        with self.meters.call("awaken"):
+            awakening = await self.parts.awaken(question)
+        self.meters.used("awaken", awakening.prompt_tokens, awakening.new_tokens)
+        log.info("awakened: %d tokens written", awakening.new_tokens)
+        return awakening
 
     async def read(
         self, question: str, awakening: Awakening | None, evidence: tuple[Evidence, ...], *, answer_tokens: int
     ) -> AsyncGenerator[Piece, None]:
-        async for piece in self.parts.read(question, awakening, evidence, answer_tokens=answer_tokens):
-            yield piece
+        written = 0
+        with self.meters.call("read"):
+            async for piece in self.parts.read(question, awakening, evidence, answer_tokens=answer_tokens):
+                self.meters.used("read", piece.prompt_tokens, piece.new_tokens)
+                written += piece.new_tokens
+                yield piece
+        log.info("read: %d spans of evidence, %d tokens written", len(evidence), written)
 
     def __del__(self) -> None:
+        if hasattr(self, "parser"):
+            self.parser.close()
         if hasattr(self, "parts"):
             self.parts.close()
 
@@ -65,9 +89,11 @@ class WebDeployment:
     """Search engines and the guarded fetcher, with their breakers, politeness and cache: one replica shares them best."""
 
     def __init__(self, section: AppSection) -> None:
+        log_with_serve()
         from aag_ray.web.fetch import Fetcher
         from aag_ray.web.search.pool import SearchPool
 
+        self.meters = WebMeters()
         self.pool, self.fetcher = SearchPool(section.search), Fetcher(section.fetch)
         self.opened = asyncio.Lock()
         self.open = False
@@ -81,11 +107,17 @@ class WebDeployment:
 
     async def search(self, request: SearchRequest, *, deadline: float | None = None) -> SearchAnswer:
         await self._ready()
-        return await self.pool.search(request, deadline=deadline)
+        answer = await self.pool.search(request, deadline=deadline)
+        self.meters.searched(answer)
+        log.info("searched: %s, %d results in %.3f s", answer.outcome, len(answer.results), answer.seconds)
+        return answer
 
     async def fetch(self, url: str, *, deadline: float | None = None, max_age: float | None = None) -> Fetched:
         await self._ready()
-        return await self.fetcher.fetch(url, deadline=deadline, max_age=max_age)
+        fetched = await self.fetcher.fetch(url, deadline=deadline, max_age=max_age)
+        self.meters.fetched(fetched)
+        log.info("fetched %s: %s in %.3f s", url, fetched.outcome, fetched.seconds)
+        return fetched
 
     async def __del__(self) -> None:
         if getattr(self, "open", False):
@@ -99,15 +131,22 @@ class ExtractorDeployment:
 
     def __init__(self, section: AppSection) -> None:
         share_cores()
+        log_with_serve()
         from aag_ray.extract.build import build_extractor
 
+        self.meters = ExtractorMeters()
         self.extractor = build_extractor(trained_extractor(section))
         self.turn = asyncio.Lock()
         log.info("extracting with %s", self.extractor.name)
 
     async def extract(self, question: str, pages: tuple[TaggedPage, ...]) -> Extraction:
+        began = time.monotonic()
         async with self.turn:
-            return await asyncio.to_thread(self.extractor.extract, question, pages)
+            extraction = await asyncio.to_thread(self.extractor.extract, question, pages)
+        seconds = time.monotonic() - began
+        self.meters.extracted(extraction, seconds)
+        log.info("extracted: %s from %d pages in %.3f s", extraction.outcome, len(pages), seconds)
+        return extraction
 
 
 @serve.deployment(name="answering", max_ongoing_requests=256, ray_actor_options=WAITS)
@@ -121,22 +160,32 @@ class AnsweringDeployment:
         web: DeploymentHandle[Any],
         extractor: DeploymentHandle[Any],
     ) -> None:
+        log_with_serve()
         from aag_ray.answer.parser import UntrainedParser
         from aag_ray.answer.policy import Policy
         from aag_ray.answer.web_path import WebPath
         from aag_ray.web.rank.mixed import Ranker
 
+        self.meters = AnsweringMeters()
         models, found = RemoteEngine(engine), RemoteWeb(web)
         answering = section.endpoint.answer
         path = WebPath(found, found, Ranker(section.rank), RemoteExtractor(extractor), answering, section.pages)
-        self.policy = Policy(UntrainedParser(), models, models, path, answering)
+        parser = RemoteParser(engine) if trained_parser(section) is not None else UntrainedParser()
+        self.policy = Policy(parser, models, models, path, answering)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         self.policy.configure(AnswerSection.model_validate(user_config))
 
     async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
-        async for event in self.policy.answer(request):
-            yield event
+        answer, began = Answer(), time.monotonic()
+        try:
+            async for event in self.policy.answer(request):
+                answer.take(event)
+                yield event
+        finally:
+            seconds = time.monotonic() - began
+            self.meters.answered(answer, request.mode.value, seconds)
+            log.info("decided: %s in %.3f s", ending(answer), seconds)
 
 
 def trained_model(section: AppSection) -> Path | None:
@@ -145,6 +194,16 @@ def trained_model(section: AppSection) -> Path | None:
         return Path(section.awakening)
     try:
         return newest_run(Path(section.runs), "hypernetwork").folder / "hypernetwork" / "model"
+    except RunError:
+        return None
+
+
+def trained_parser(section: AppSection) -> Path | None:
+    """The folder of the trained parser: the one that is named, the newest run's, or None if there is no run."""
+    if section.parser is not None:
+        return Path(section.parser)
+    try:
+        return newest_run(Path(section.runs), "parser").folder / "parser" / "model"
     except RunError:
         return None
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from datetime import date
 from typing import Any
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayTaskError, WorkerCrashedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
-from aag_ray.answer.event import AnswerEvent
+from aag_ray.answer.event import AnswerEvent, Failed
+from aag_ray.answer.parsed import ParsedRequest
 from aag_ray.answer.parts import Awakening, Piece, Unavailable
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
@@ -19,34 +21,59 @@ from aag_ray.web.search.answer import SearchAnswer
 from aag_ray.web.search.request import SearchRequest
 
 BUSY = (BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError)
+# The process or the node that was at work on a call is gone.
+LOST = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
+TRIES = 2
 
 
 async def _called(method: Any, *arguments: Any, **named: Any) -> Any:
-    """The method's result. Cancelling the caller cancels the call; what the part raised is raised here as it was."""
-    response = method.remote(*arguments, **named)
-    try:
-        return await response
-    except BUSY as error:
-        raise Unavailable(str(error)) from error
-    except RayTaskError as error:
-        raise _cause(error) from error
+    """The method's result. Cancelling the caller cancels the call; what the part raised is raised here as it was.
+
+    A call whose replica is lost is made once more: no part keeps anything of a call. Raises Unavailable where that fails too.
+    """
+    lost: Exception | None = None
+    for _ in range(TRIES):
+        response = method.remote(*arguments, **named)
+        try:
+            return await response
+        except BUSY as error:
+            raise Unavailable(str(error)) from error
+        except RayTaskError as error:
+            raise _cause(error) from error
+        except LOST as error:
+            lost = error
+    raise Unavailable(_lost(lost)) from lost
 
 
 async def _streamed(method: Any, *arguments: Any, **named: Any) -> AsyncGenerator[Any, None]:
-    """What the generator there yields. Closing this one cancels that one."""
-    response = method.options(stream=True).remote(*arguments, **named)
-    ended = False
-    try:
-        async for item in response:
-            yield item
-        ended = True
-    except BUSY as error:
-        raise Unavailable(str(error)) from error
-    except RayTaskError as error:
-        raise _cause(error) from error
-    finally:
-        if not ended:
-            response.cancel()
+    """What the generator there yields. Closing this one cancels that one.
+
+    A stream whose replica is lost before its first item is begun once more; after that it raises Unavailable.
+    """
+    for again in range(TRIES, 0, -1):
+        response = method.options(stream=True).remote(*arguments, **named)
+        begun = ended = False
+        try:
+            async for item in response:
+                begun = True
+                yield item
+            ended = True
+            return
+        except BUSY as error:
+            raise Unavailable(str(error)) from error
+        except RayTaskError as error:
+            raise _cause(error) from error
+        except LOST as error:
+            ended = True
+            if begun or again == 1:
+                raise Unavailable(_lost(error)) from error
+        finally:
+            if not ended:
+                response.cancel()
+
+
+def _lost(error: Exception | None) -> str:
+    return f"a part of the server was lost while it was at work on this ({type(error).__name__}); send it again"
 
 
 def _cause(error: RayTaskError) -> Exception:
@@ -73,6 +100,16 @@ class RemoteEngine:
             yield piece
 
 
+class RemoteParser:
+    """`Parser`: the engine's own, which is a role of its model."""
+
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
+        self.handle = handle
+
+    async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
+        return await _called(self.handle.parse, request, today)
+
+
 class RemoteWeb:
     """`Search` and `Fetch`."""
 
@@ -97,11 +134,14 @@ class RemoteExtractor:
 
 
 class RemotePolicy:
-    """What the gateway asks."""
+    """What the gateway asks. A policy that is busy or lost ends in `Failed`, as whatever happens within it does."""
 
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self.handle = handle
 
     async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
-        async for event in _streamed(self.handle.answer, request):
-            yield event
+        try:
+            async for event in _streamed(self.handle.answer, request):
+                yield event
+        except Unavailable as error:
+            yield Failed("overloaded", str(error), error.retry_after)

@@ -7,11 +7,23 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from aag_ray.awaken.fid_objective import FidObjective
+from aag_ray.awaken.fid_reader import FidReader
 from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
 from aag_ray.awaken.mixture import CONDITION
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
-from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection
-from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.awaken.t5_layers import placed_lora, placed_shapes
+from aag_ray.config import (
+    DistillSection,
+    FidHypernetworkSection,
+    FidReaderSection,
+    FidTeacherSection,
+    HypernetworkSection,
+    LoraSection,
+    ModelSection,
+    ReaderSection,
+)
+from aag_ray.llm.load import LoadedModel, choose_dtype, load_model
 from aag_ray.llm.objective import Example
 from aag_ray.llm.sft import SftObjective, load_lora, new_lora
 from aag_ray.train.loop import read_examples
@@ -74,6 +86,45 @@ def build_reading(
     return ReaderObjective(loaded, None, network, DistillSection(kd=False), shard_base=shard)
 
 
+def build_fid_reader(
+    model: ModelSection,
+    section: FidReaderSection,
+    teacher: Path | FidTeacherSection | None,
+    examples: Path,
+    seed: int,
+    device: torch.device,
+    shard: bool = False,
+) -> FidObjective:
+    """A reader that fuses passages in a T5, with what `section` puts on it; also the teacher, which is such a reader.
+
+    `teacher` is a folder of a trained one, or the section of one that has a checkpoint; None distils from nobody. Weights of
+    the model that are trained are kept in float32 and multiplied in the model's type.
+    """
+    compute = choose_dtype(model.dtype, device) if section.trained else None
+    loaded = load_for_training(model.model_copy(update={"dtype": "float32"}) if compute else model, device)
+    network, lora = section.hypernetwork, section.lora
+    reader = FidReader(
+        loaded,
+        lora=placed_lora(loaded, lora, seed + 1) if lora is not None else None,
+        hypernetwork=started_hypernetwork(loaded, network, examples, seed) if network is not None else None,
+        trained=section.trained,
+        longest=section.longest,
+        longest_answer=section.longest_answer,
+        compute=compute,
+        shard_base=shard,
+    )
+    return FidObjective(reader, section.distill, _fid_teacher(teacher, model, device))
+
+
+def _fid_teacher(teacher: Path | FidTeacherSection | None, model: ModelSection, device: torch.device) -> FidReader | None:
+    if isinstance(teacher, Path):
+        return FidReader.from_pretrained(teacher, dtype=model.dtype, device=str(device))
+    if teacher is None or teacher.checkpoint is None:
+        return None
+    loaded = load_model(ModelSection(name=teacher.checkpoint, dtype=model.dtype), str(device))
+    return FidReader(loaded, longest=teacher.longest, longest_answer=teacher.longest_answer)
+
+
 def started_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, examples: Path, seed: int) -> Hypernetwork:
     """A new hypernetwork; the paper's variant has its whitening fitted on the conditions of `examples`."""
     network = new_hypernetwork(loaded, section, seed)
@@ -83,7 +134,8 @@ def started_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, exam
 
 
 def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:
-    shapes = layer_shapes(loaded.model, section.modules)
+    in_t5 = isinstance(section, FidHypernetworkSection)
+    shapes = placed_shapes(loaded, section) if in_t5 else layer_shapes(loaded.model, section.modules)
     return build_hypernetwork(section, shapes, loaded.model.config.hidden_size, seed)
 
 

@@ -47,7 +47,10 @@ def import_deepspeed(use_gpu: bool) -> ModuleType:
 def deepspeed_config(
     training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False
 ) -> dict[str, Any]:
-    """The DeepSpeed configuration of one training. With `offload`, what is sharded lies in the CPU's memory. Mixed dtypes and anything but fp32 and bf16 raise TrainingError."""
+    """The DeepSpeed configuration of one training. With `offload`, what is sharded lies in the CPU's memory.
+
+    Raises TrainingError for anything but fp32 and bf16.
+    """
     if dtype not in (torch.float32, torch.bfloat16):
         raise TrainingError(f"trained parameters are {dtype}; DeepSpeed trains float32 or bfloat16 here")
     half = dtype == torch.bfloat16

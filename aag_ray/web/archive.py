@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import threading
@@ -20,6 +21,7 @@ from aag_ray.web.fetched import Fetched, Headers, header
 OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 GZIP_LEVEL = 4
 MAX_BYTES = 1_000_000_000
+OPEN = ".open"
 
 
 class ArchiveError(RuntimeError):
@@ -43,10 +45,11 @@ class ArchivedPage:
 
 
 class Archive:
-    """Writes one file of its own, and a new one after `max_bytes`. Several writers share a folder without locks.
+    """Writes one file of its own, and a new one after `max_bytes`. Several writers share a folder.
 
-    Every record is one gzip member, written at once: a crash can only cut the last record of a file, which `read_archive`
-    and `whole_bytes` notice. Safe to use from several threads.
+    Every record is one gzip member, written at once: a crash can only cut the last record of a file. A file is called
+    `.warc.gz.open`, and locked, until it is finished; the next writer in the folder mends those that were left behind. Safe
+    to use from several threads.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -55,6 +58,7 @@ class Archive:
         self.lock = threading.Lock()
         self.file: io.BufferedWriter | None = None
         self.offset = 0
+        self.mended = False
 
     def write(self, fetched: Fetched) -> str:
         """Archive a page. The result names its record: `file.warc.gz:offset:uuid`. Raises ArchiveError."""
@@ -76,7 +80,7 @@ class Archive:
         with self.lock:
             try:
                 file = self._open()
-                place = f"{Path(file.name).name}:{self.offset}:{identity}"
+                place = f"{Path(file.name).name.removesuffix(OPEN)}:{self.offset}:{identity}"
                 file.write(member)
                 file.flush()
             except OSError as error:
@@ -88,26 +92,32 @@ class Archive:
         """End the file, on the disk. A later write begins a new one."""
         with self.lock:
             if self.file is not None:
-                self.file.flush()
-                os.fsync(self.file.fileno())
-                self.file.close()
-                self.file = None
+                self._finish(self.file)
+
+    def _finish(self, file: io.BufferedWriter) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        os.rename(file.name, file.name.removesuffix(OPEN))
+        file.close()
+        self.file = None
 
     def _open(self) -> io.BufferedWriter:
         if self.file is not None and self.offset >= self.max_bytes:
-            self.file.close()
-            self.file = None
+            self._finish(self.file)
         if self.file is None:
             from warcio.warcwriter import BufferWARCWriter
 
             self.folder.mkdir(parents=True, exist_ok=True)
+            if not self.mended:
+                mend(self.folder)
+                self.mended = True
             stamp = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-            self.file = (self.folder / f"aag-{stamp}-{uuid.uuid4().hex[:12]}.warc.gz").open("xb")
+            name = f"aag-{stamp}-{uuid.uuid4().hex[:12]}.warc.gz"
+            self.file = (self.folder / f"{name}{OPEN}").open("xb")
+            _lock(self.file, wait=True)
             about = BufferWARCWriter(gzip=False)
             about.write_record(
-                about.create_warcinfo_record(
-                    Path(self.file.name).name, {"software": f"aag-ray/{__version__}", "format": "WARC File Format 1.0"}
-                )
+                about.create_warcinfo_record(name, {"software": f"aag-ray/{__version__}", "format": "WARC File Format 1.0"})
             )
             member = _member(about.get_contents())
             self.file.write(member)
@@ -120,6 +130,8 @@ def read_record(folder: Path, name: str) -> ArchivedPage:
     file, _, rest = name.partition(":")
     offset, _, identity = rest.partition(":")
     path = folder / Path(file).name
+    if not path.exists() and (unfinished := folder / f"{path.name}{OPEN}").exists():
+        path = unfinished
     if not offset.isdecimal():
         raise ArchiveError(f"{name!r} is not file:offset:uuid")
     try:
@@ -145,7 +157,7 @@ def read_archive(path: Path, offset: int = 0) -> Iterator[ArchivedPage]:
                 continue
             identity = record.rec_headers.get_header("WARC-Record-ID", "").strip("<>").removeprefix("urn:uuid:")
             yield ArchivedPage(
-                name=f"{path.name}:{start}:{identity}",
+                name=f"{path.name.removesuffix(OPEN)}:{start}:{identity}",
                 url=record.rec_headers.get_header("WARC-Target-URI", ""),
                 status=int(record.http_headers.get_statuscode()),
                 headers=tuple(record.http_headers.headers),
@@ -163,6 +175,36 @@ def whole_bytes(path: Path) -> int:
     except ArchiveError:
         return end
     return path.stat().st_size
+
+
+def mend(folder: Path) -> list[Path]:
+    """Finish the archives that writers left behind when they died: cut to their last whole record, under their final names.
+
+    Files that a living writer holds stay as they are, and so does one without a whole record. Raises OSError.
+    """
+    mended: list[Path] = []
+    for path in sorted(folder.glob(f"*.warc.gz{OPEN}")):
+        try:
+            with path.open("r+b") as file:
+                if not _lock(file, wait=False):
+                    continue
+                size = whole_bytes(path)
+                file.truncate(size)
+                os.fsync(file.fileno())
+                if size:
+                    mended.append(path.rename(path.with_name(path.name.removesuffix(OPEN))))
+        except FileNotFoundError:  # its writer has finished it in this moment, or another one mends
+            continue
+    return mended
+
+
+def _lock(file: io.BufferedWriter | io.BufferedRandom, *, wait: bool) -> bool:
+    """Whether the file is ours alone. A folder that knows no locks is written without them, and mended by nobody."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def _member(record: bytes) -> bytes:

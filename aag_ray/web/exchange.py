@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -17,6 +18,7 @@ from aag_ray.web.content_type import looks_binary, media_type
 from aag_ray.web.decompress import ACCEPTED, Ceiling, codings, decompress
 from aag_ray.web.fetched import FetchOutcome, FetchStopped, Headers, header
 from aag_ray.web.guard import Guard, GuardedResolver
+from aag_ray.web.tls import trusting
 
 ACCEPT = "text/html,application/xhtml+xml,text/plain;q=0.9,*/*;q=0.1"
 READ = frozenset({200, 203})
@@ -58,11 +60,22 @@ def outcome_of(reply: Reply) -> tuple[FetchOutcome, str]:
 class Exchange:
     """An aiohttp session that connects to checked addresses only and sends nothing but what it is given."""
 
-    def __init__(self, guard: Guard, limits: LimitsSection, user_agent: str, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        limits: LimitsSection,
+        user_agent: str,
+        resolver: AbstractResolver | None = None,
+        ca_bundle: Path | None = None,
+    ) -> None:
+        """Raises ConfigError if `ca_bundle` holds no certificates."""
         self.guard = guard
         self.limits = limits
         connector = aiohttp.TCPConnector(
-            resolver=GuardedResolver(guard, resolver or aiohttp.ThreadedResolver()), limit=0, ttl_dns_cache=60
+            resolver=GuardedResolver(guard, resolver or aiohttp.ThreadedResolver()),
+            limit=0,
+            ttl_dns_cache=60,
+            ssl=True if ca_bundle is None else trusting(ca_bundle),
         )
         self.session = aiohttp.ClientSession(
             connector=connector,

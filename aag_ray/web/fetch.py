@@ -85,11 +85,15 @@ class Fetcher:
         self.slots = asyncio.Semaphore(config.politeness.concurrency)
 
     async def __aenter__(self) -> Fetcher:
-        """Open what the configuration names. Raises CacheError if the cache's file cannot be opened."""
+        """Open what the configuration names.
+
+        Raises CacheError if the cache's file cannot be opened, ConfigError if `ca_bundle` holds no certificates.
+        """
         self.cache = self.cache or open_cache(self.config.cache)
         if self.archive is None and self.config.archive is not None:
             self.archive = Archive(self.config.archive)
-        self.exchange = Exchange(self.guard, self.config.limits, user_agent(self.config.politeness), self.resolver)
+        agent = user_agent(self.config.politeness)
+        self.exchange = Exchange(self.guard, self.config.limits, agent, self.resolver, self.config.ca_bundle)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -34,6 +35,9 @@ NAT64 = ip_network("64:ff9b::/96")
 NEVER_BY_NAME = tuple(ip_network(text) for text in ("0.0.0.0/8", "169.254.0.0/16", "168.63.129.16/32", "::/128", "fe80::/10"))
 PRIVATE_NAMES = ("localhost", "localdomain", "local", "internal", "home.arpa")
 NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+WITH_USER = re.compile(r"[^/?#\\@]*@")
+CHECKED = 4096
 NUMERIC = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)")
 
 
@@ -62,15 +66,20 @@ class Guard:
         self.ports = frozenset(config.ports)
         self.sites = tuple(AllowedSite.parse(entry) for entry in config.allow)
         self.url_bytes = url_bytes
+        # The same URL is checked on its way in, before it is asked for and as a target. Only what is allowed is kept.
+        self._checked = lru_cache(maxsize=CHECKED)(self._check)
 
     def check(self, url: str | URL) -> URL:
         """The URL as it will be asked (no fragment), if its form, host and port are allowed; otherwise FetchStopped.
 
         Addresses written as a host are checked here, because aiohttp asks no resolver about them.
         """
+        return self._checked(str(url))
+
+    def _check(self, url: str) -> URL:
         parsed = self._parse(url)
         host, port = parsed.raw_host or "", parsed.port or 0
-        address = literal_address(host, str(url))
+        address = literal_address(host, url)
         if address is not None:
             self.check_addresses(host, port, [address])
             return parsed
@@ -79,7 +88,7 @@ class Guard:
             raise FetchStopped(FetchOutcome.BAD_URL, f"{url}: {host!r} is not a host name")
         sites = [site for site in self.sites if port in site.ports and (site.network or matches(site, name))]
         if not sites and (port not in self.ports or port in RAY_PORTS):
-            raise FetchStopped(FetchOutcome.PORT_REFUSED, self._ports_detail(str(url), port))
+            raise FetchStopped(FetchOutcome.PORT_REFUSED, self._ports_detail(url, port))
         if not sites and any(name == private or name.endswith(f".{private}") for private in PRIVATE_NAMES):
             raise FetchStopped(FetchOutcome.ADDRESS_REFUSED, f"{url}: {name} is a name of this machine or network")
         return parsed
@@ -108,17 +117,17 @@ class Guard:
             return False
         return any(port in site.ports and matches(site, name) for site in self.sites)
 
-    def _parse(self, url: str | URL) -> URL:
-        text = str(url).strip()
+    def _parse(self, url: str) -> URL:
+        text = url.strip()
         shown = text if len(text) <= 200 else f"{text[:200]}…"
         if len(text.encode(errors="replace")) > self.url_bytes:
             raise FetchStopped(FetchOutcome.BAD_URL, f"{shown} is longer than {self.url_bytes} bytes")
         scheme, colon, _ = text.partition(":")
         if not colon or scheme.lower() not in ("http", "https"):
             raise FetchStopped(FetchOutcome.SCHEME_REFUSED, f"{shown!r}: only http and https are asked")
-        if not text[len(scheme) :].startswith("://") or any(character < " " or character == "\x7f" for character in text):
+        if not text[len(scheme) :].startswith("://") or CONTROL.search(text):
             raise FetchStopped(FetchOutcome.BAD_URL, f"{shown!r} is not scheme://host/path without control characters")
-        if "@" in re.split(r"[/?#\\]", text[len(scheme) + 3 :], maxsplit=1)[0]:
+        if WITH_USER.match(text, len(scheme) + 3):
             raise FetchStopped(FetchOutcome.USERINFO_REFUSED, f"a URL of {scheme} names a user before its host; leave that out")
         try:
             # Twice, because equal URLs with and without a default port are unequal to yarl until they are written out.
@@ -143,6 +152,8 @@ def matches(site: AllowedSite, name: str) -> bool:
 def literal_address(host: str, url: str = "") -> Address | None:
     """The address a host is written as, or None for a name. Raises FetchStopped for other notations (`127.1`, `0x7f.1`)."""
     bare = host.removesuffix(".")
+    if ":" not in bare and not bare.rpartition(".")[2][:1].isdigit():
+        return None
     try:
         return ip_address(bare.replace("%25", "%"))
     except ValueError:

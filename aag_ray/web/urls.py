@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 # What marks a visit, not a page. Short on purpose: on some site every other parameter chooses the page.
 TRACKERS = re.compile(r"utm_\w+|gclid|gbraid|wbraid|dclid|fbclid|msclkid|yclid|mc_[ce]id|igshid", re.IGNORECASE)
+# What most addresses are, and what canonical form leaves as it is: no query, nothing to quote, no path to resolve.
+PLAIN = re.compile(r"(http://|https://)([a-z0-9-]+(?:\.[a-z0-9-]+)*(?::(?!(?:80|443)/)[1-9]\d{0,3})?)(/[A-Za-z0-9._~/-]*)")
+DOTS = re.compile(r"/\.")
 SECRETS = re.compile(
     r"(?:.*[_-])?(?:token|secret|password|passwd|pwd|signature|sig|session(?:id)?|sid|auth|authorization|credential|api_?key|"
     r"jwt|otp|code|login|email|x-amz-[\w-]+)",
@@ -22,6 +25,8 @@ def canonical_url(url: str) -> str:
     """
     from w3lib.url import canonicalize_url
 
+    if (plain := PLAIN.fullmatch(url)) and not DOTS.search(url, plain.start(3)):
+        return url
     scheme, separator, rest = canonicalize_url(url.strip()).partition("://")
     if not separator:
         raise ValueError(f"{url!r} is not an absolute URL")

@@ -14,7 +14,7 @@ from aag_ray.answer.parts import Awakening, Unavailable
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
-from aag_ray.config import HypernetworkSection, LoraSection
+from aag_ray.config import DecodingSection, HypernetworkSection, LoraSection
 from aag_ray.extract.evidence import Evidence
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import TransformersEngine
@@ -50,7 +50,7 @@ def model(tiny: LoadedModel) -> AwakeningModel:
 
 @pytest.fixture
 def parts(model: AwakeningModel) -> Iterator[AwakenedParts]:
-    parts = AwakenedParts(model, batch=4, waiting=2)
+    parts = AwakenedParts(model, DecodingSection(batch=4, waiting=2))
     yield parts
     parts.close()
 

@@ -119,10 +119,18 @@ class TestBothVariants:
             assert_close(adapters(tiny, network, TEXTS), made)
 
 
-def test_layers_of_one_name_and_different_shapes_are_refused():
-    shapes = {"layers.0.down_proj": (8, 4), "layers.1.down_proj": (16, 4)}
-    with pytest.raises(ValueError, match="layers named down_proj differ in shape"):
-        build_hypernetwork(HypernetworkSection(), shapes, 4)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_layers_of_one_name_and_different_shapes_share_projections_by_shape(variant):
+    shapes = {"layers.0.down_proj": (8, 4), "layers.1.down_proj": (16, 4), "layers.2.down_proj": (8, 4)}
+    network = build_hypernetwork(HypernetworkSection(variant=variant, rank=2, width=6, feature_size=3), shapes, 5)
+    assert network.kinds == {
+        "down_proj_8x4": ["layers.0.down_proj", "layers.2.down_proj"],
+        "down_proj_16x4": ["layers.1.down_proj"],
+    }
+    if isinstance(network, PaperHypernetwork):
+        network.fit_whitening(torch.randn(9, 5))
+    made = network(Condition(torch.randn(3, 2, 7, 5), torch.ones(2, 7), torch.randn(2, 5)))
+    assert {name: (a.shape[1], b.shape[2]) for name, (a, b) in made.factors.items()} == shapes
 
 
 class TestLatents:

@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aag_ray.awaken.losses import attention_alignment, chosen_layers, hidden_alignment, kd, kd_temperature
+from aag_ray.awaken.losses import (
+    attention_alignment,
+    attention_divergence,
+    chosen_layers,
+    gated_kl,
+    hidden_alignment,
+    kd,
+    kd_temperature,
+)
 from aag_ray.llm.batches import nll
 
 ROW = torch.tensor([0, 0, 0, 1, 2, 2])
@@ -75,3 +83,29 @@ def test_attention_alignment_is_the_mean_squared_difference_over_layers():
     assert attention_alignment([one], [one.clone()]).item() == 0.0
     expected = (F.mse_loss(one, two) + F.mse_loss(two, one * 0)) / 2
     torch.testing.assert_close(attention_alignment([one, two], [two, one * 0]), expected)
+
+
+def test_the_second_divergence_is_a_gated_hundredth_of_each_row_s_sum(logits):
+    student, teacher = logits[0] / 4, logits[1] / 4
+    sums = [
+        F.kl_div(student[row == ROW].log_softmax(-1), teacher[row == ROW].softmax(-1), reduction="sum") / 100
+        for row in range(3)
+    ]
+    expected = torch.stack([k * k.sigmoid() for k in sums])
+    torch.testing.assert_close(gated_kl(logits[0], logits[1], ROW, 3, 4.0), expected)
+    torch.testing.assert_close(gated_kl(logits[0], logits[0].clone(), ROW, 3, 4.0), torch.zeros(3))
+
+
+def test_attention_divergence_is_torch_s_over_the_last_dimension(logits):
+    maps = [part.softmax(-1).view(2, 3, 11) for part in logits]
+    expected = F.kl_div(maps[0].log(), maps[1], reduction="sum") / 6
+    torch.testing.assert_close(attention_divergence(maps[:1], maps[1:]), expected)
+
+
+def test_attention_divergence_of_equal_causal_maps_is_zero():
+    causal = torch.randn(2, 4, 4).masked_fill(torch.ones(4, 4).triu(1).bool(), -torch.inf).softmax(-1).requires_grad_()
+    divergence = attention_divergence([causal], [causal.detach()])
+    assert divergence.item() == pytest.approx(0.0, abs=1e-6)
+    divergence.backward()
+    assert causal.grad is not None
+    assert torch.isfinite(causal.grad).all()

@@ -61,6 +61,13 @@ def test_nothing_is_mounted_that_must_stay_at_home(config: dict[str, Any]):
     assert any(".git" in each for each in config["rsync_exclude"])
 
 
+def test_workers_of_ones_own_are_started_by_the_autoscaler_that_can():
+    config = read(ROOT / "deploy" / "on_premise.yaml")
+    starts = [line for line in commands(config) if "ray start" in line]
+    assert len(starts) == 2
+    assert all("RAY_enable_autoscaler_v2=0 ray start" in line for line in starts)
+
+
 def test_gpu_and_cpu_workers_scale_from_none():
     types = read(ROOT / "cluster.yaml")["available_node_types"]
     assert types["head"]["resources"]["CPU"] == 0

@@ -89,3 +89,49 @@ def test_the_page_itself_is_never_boilerplate(tag: str):
 def test_names_in_camel_case_are_words():
     assert region_of("div", {"class": "siteFooter"}) is Region.BOILERPLATE
     assert region_of("div", {"class": "footerless"}) is Region.PLAIN
+
+
+def test_a_lead_above_the_content_element_is_the_page_s_own_without_any_title():
+    assert texts(f"<p>Lead. {PROSE}</p><div class='article-body'><p>{PROSE * 9}</p></div>")[0].startswith("Lead.")
+
+
+def test_a_link_in_the_run_of_the_text_stays_and_a_row_of_links_goes():
+    found = texts(
+        f"<div><p>{PROSE * 4}</p><p><a href=/x>WANTED essay</a></p><p>{PROSE}</p><p><a href=/y>UNWANTED one</a> | <a href=/z>two</a></p>"
+    )
+    assert "WANTED essay" in found
+    assert "UNWANTED" not in " ".join(found)
+
+
+def test_a_heading_that_is_a_sentence_stays_with_nothing_below_it():
+    deck = "The mayor said on Friday that the bridge will be open again before the winter"
+    assert deck in texts(f"<h1>Title</h1><h2>{deck}</h2><h2>Short</h2><h2>Next</h2><p>{PROSE * 3}</p>")
+
+
+def test_words_around_boilerplate_inside_a_sentence_keep_the_sentence_whole():
+    assert texts("<p>Please <a class=login href=/l>log in</a> to read on.</p>") == ["Please log in to read on."]
+
+
+@pytest.mark.parametrize("mark", ["class=sidebar", "role=banner", "class=comments"])
+def test_a_page_in_which_all_is_marked_as_boilerplate_is_read_with_it(mark: str):
+    assert texts(f"<div {mark}><p>Short and all there is.</p></div><div {mark}><p>And this.</p></div>") == [
+        "Short and all there is.",
+        "And this.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        ("tag-menu", Region.PLAIN),
+        ("content-wrap", Region.PLAIN),
+        ("article__sidebar--left", Region.BOILERPLATE),
+        ("block--sidebar", Region.PLAIN),
+        ("siteNav", Region.BOILERPLATE),
+        ("widget", Region.HINT),
+    ],
+)
+def test_each_word_of_a_class_is_judged_alone_and_the_best_for_the_text_decides(name: str, region: Region):
+    assert region_of("div", {"class": f"row {name} col-8"}) is region
+    assert region_of("div", {"class": f"entry-content {name}"}) is Region.CONTENT
+    assert region_of("div", {"class": "row", "id": name}) is region

@@ -3,12 +3,13 @@
 # ruff: noqa: RUF001  (signs of many scripts are the subject here)
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aag_ray.config import PagesSection
 from aag_ray.pages.page import BlockKind, Metadata, Page, Piece, assemble
-from aag_ray.pages.spans import Span, sentences, split_spans
+from aag_ray.pages.spans import _PERHAPS_STOP, Span, sentences, split_spans
 
 ANYTHING = st.text(st.characters(exclude_categories=("Cs",)), max_size=80)
 PROSE_LIKE = st.lists(
@@ -143,3 +144,10 @@ def test_a_word_without_end_is_cut_but_never_before_a_combining_mark():
 def test_spans_are_plain_values():
     page = page_of(Piece(BlockKind.PARAGRAPH, "One. Two."))
     assert split_spans(page) == (Span(1, 0, 4, 0), Span(2, 5, 9, 0))
+
+
+def test_every_stop_of_unicode_is_found():
+    stop = regex.compile(r"[\p{Sentence_Break=STerm}\p{Sentence_Break=ATerm}…]")
+    stops = [chr(point) for point in range(0x110000) if stop.match(chr(point))]
+    assert len(stops) > 100
+    assert [sign for sign in stops if not _PERHAPS_STOP.match(sign)] == []

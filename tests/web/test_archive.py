@@ -11,7 +11,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 from warcio.checker import Checker
 
-from aag_ray.web.archive import Archive, ArchiveError, read_archive, read_record, whole_bytes
+from aag_ray.web.archive import Archive, ArchiveError, mend, read_archive, read_record, whole_bytes
 from aag_ray.web.fetched import Fetched, FetchOutcome
 
 
@@ -168,3 +168,46 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path):
     (tmp_path / "secret.warc.gz").write_bytes(gzip.compress(b"secret"))
     with pytest.raises(ArchiveError, match="inside/secret"):
         read_record(tmp_path / "inside", "../secret.warc.gz:0:x")
+
+
+def test_a_torn_file_is_mended_wherever_in_its_last_record_it_was_cut(tmp_path: Path):
+    file, names = written(tmp_path / "whole", 3)
+    data, last = file.read_bytes(), int(names[2].split(":")[1])
+    torn = tmp_path / "torn" / f"{file.name}.open"
+    torn.parent.mkdir()
+    for size in range(last, len(data) + 1):
+        torn.write_bytes(data[:size])
+        assert mend(torn.parent) == [torn.parent / file.name]
+        whole = len(data) if size == len(data) else last
+        assert (torn.parent / file.name).read_bytes() == data[:whole]
+        assert len(list(read_archive(torn.parent / file.name))) == (3 if size == len(data) else 2)
+
+
+def test_the_next_writer_mends_what_a_dead_one_left_and_its_records_keep_their_names(tmp_path: Path):
+    file, names = written(tmp_path, 3)
+    data = file.read_bytes()
+    file.rename(f"{file}.open").write_bytes(data[:-5])
+    archive = Archive(tmp_path)
+    new = archive.write(fetched(9))
+    archive.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({file.name, new.partition(":")[0]})
+    assert [read_record(tmp_path, name).body for name in [*names[:2], new]] == [b"<p>page 0", b"<p>page 1", b"<p>page 9"]
+    with pytest.raises(ArchiveError):
+        read_record(tmp_path, names[2])
+
+
+def test_a_file_that_is_being_written_is_nobody_else_s_to_mend(tmp_path: Path):
+    archive = Archive(tmp_path)
+    name = archive.write(fetched(1))
+    assert mend(tmp_path) == []
+    assert read_record(tmp_path, name).body == b"<p>page 1"
+    second = archive.write(fetched(2))
+    archive.close()
+    assert read_record(tmp_path, second).body == b"<p>page 2"
+    assert [path.name for path in tmp_path.iterdir()] == [name.partition(":")[0]]
+
+
+def test_a_file_without_a_whole_record_is_left_empty(tmp_path: Path):
+    (tmp_path / "aag-1.warc.gz.open").write_bytes(gzip.compress(b"x")[:-3])
+    assert mend(tmp_path) == []
+    assert (tmp_path / "aag-1.warc.gz.open").stat().st_size == 0

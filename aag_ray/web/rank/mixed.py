@@ -17,7 +17,8 @@ from aag_ray.web.rank.chunks import chunks
 from aag_ray.web.rank.fusion import Vote, fuse, total
 from aag_ray.web.rank.hosts import publisher
 from aag_ray.web.rank.lexical import bm25
-from aag_ray.web.rank.ranked import Dropped, DropReason, PageText, Ranked, Ranking
+from aag_ray.web.rank.ranked import Dropped, DropReason, PageText, Ranked, Ranking, Signal
+from aag_ray.web.rank.stuffing import stuffing
 from aag_ray.web.search.answer import SearchResult
 from aag_ray.web.urls import canonical_url
 
@@ -85,11 +86,14 @@ class Ranker:
         today: date | None = None,
         keep: int | None = None,
     ) -> Ranking[PageText]:
-        """Order pages by what stands in them: a page is as good as its best chunk. Keeps `pages_kept`, or `keep`."""
+        """Order pages by what stands in them: a page is as good as its best chunk, and worse for repeating one phrase.
+
+        Keeps `pages_kept`, or `keep`.
+        """
         pieces = [self._pieces(page) for page in pages]
         results = [page.result for page in pages]
         votes = self._votes(query, results, pieces, (today or datetime.now(UTC).date()) if time_sensitive else None)
-        ranked = self._ranked(pages, results, votes)
+        ranked = self._ranked(pages, results, votes, [stuffing(page.text) for page in pages])
         return self._kept(ranked, lambda each: each.result, lambda each: each.text, keep or self.config.pages_kept)
 
     def _pieces(self, page: PageText) -> Pieces:
@@ -153,8 +157,14 @@ class Ranker:
         strengths = {item: 0.5 ** (days / self.config.half_life_days) for item, days in known.items()}
         return Vote("recency", self.config.weights.recency, {item: -float(days) for item, days in known.items()}, strengths)
 
-    def _ranked(self, items: Sequence[Item], results: Sequence[SearchResult], votes: list[Vote]) -> list[Ranked[Item]]:
+    def _ranked(
+        self, items: Sequence[Item], results: Sequence[SearchResult], votes: list[Vote], stuffed: Sequence[float] = ()
+    ) -> list[Ranked[Item]]:
         signals = fuse(len(items), votes, self.config.k)
+        for item, share in enumerate(stuffed):
+            if share > 0:
+                lost = -self.config.stuffing_penalty * share * total(signals[item])
+                signals[item] = (*signals[item], Signal("stuffing", 1, share, self.config.stuffing_penalty, lost))
         # Equal scores: the better place in the merged list, then the address, never the order of coming.
         order = sorted(
             range(len(items)),

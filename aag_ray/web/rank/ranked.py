@@ -26,7 +26,8 @@ class PageText:
 class Signal:
     """What one ranker said of an item: its rank (1 is best, equal values share one) by `value`, and what that added.
 
-    `contribution` is `weight` * `strength` / (k + rank); `strength` is below 1 only for age.
+    `contribution` is `weight` * `strength` / (k + rank); `strength` is below 1 only for age. Of `stuffing`, which takes away
+    and ranks nothing, it is the part of the other signals' sum that is lost, below 0.
     """
 
     name: str

@@ -1,0 +1,45 @@
+"""The engines that stream, and which of them is to be used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from aag_ray.config import DecodingSection
+from aag_ray.llm.adapters import Adapter
+from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.streaming import StreamingEngine, StreamPiece
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """Greedy decoding up to the first newline, of prompts that come one by one, each with adapters of its own."""
+
+    loaded: LoadedModel
+
+    def stream(
+        self, prompt: str, *, max_new_tokens: int, adapter: Adapter | None = None, shared: Sequence[Adapter] = ()
+    ) -> AsyncGenerator[StreamPiece, None]:
+        """The text's pieces. `adapter` holds one example. Closing the generator ends the prompt.
+
+        Raises QueueFull before anything is decoded, AdapterError for an adapter that does not fit, RuntimeError after `close`.
+        """
+        ...
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` in the thread that owns the model."""
+        ...
+
+    def close(self) -> None:
+        """End what runs. What still waits fails."""
+        ...
+
+
+def build_engine(loaded: LoadedModel, section: DecodingSection) -> Engine:
+    """The engine that `section.engine` names. Raises ImportError for vllm where the extra `gpu` is not installed."""
+    if section.engine == "transformers":
+        return StreamingEngine(loaded, section.batch, section.waiting)
+    from aag_ray.llm.vllm_engine import VllmEngine
+
+    return VllmEngine(loaded, section)
