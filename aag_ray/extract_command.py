@@ -35,9 +35,7 @@ def add_extract(commands: Any) -> None:
     parser.add_argument("--budget", type=_share, metavar="SHARE", help="of the pages' tokens, at most (default 0.2)")
     parser.add_argument("--threshold", type=_share, metavar="SCORE", help="below it a span is no evidence")
     parser.add_argument("--model", help="the encoder, or the language model for --extractor tags")
-    parser.add_argument(
-        "--checkpoint", metavar="FOLDER", help="a trained extractor (default: the newest scorer in ./runs)"
-    )
+    parser.add_argument("--checkpoint", metavar="FOLDER", help="a trained extractor (default: the newest scorer in ./runs)")
     parser.add_argument("--untrained", action="store_true", help="leave trained scorers in ./runs alone")
     parser.add_argument("--why", action="store_true", help="let the language model say what it found in its tags' spans")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,6 +1,6 @@
 """What extracting costs: the span scorer, the tag-emitting model and a generating one on the same pages, in turns.
 
-    python benchmarks/extract.py [--pages 8] [--tokens 3000] [--rounds 2] [--outputs 10000] [--scorer FOLDER] [--out benchmarks/results]
+    python benchmarks/extract.py [--pages 8] [--tokens 3000] [--rounds 2] [--outputs 10000] [--scorer FOLDER] [--out FOLDER]
 
 Pages are laid from the embedded world's passages with a fact hidden in each. All three run on this machine; tags and text are
 written by the packaged language model. Without --scorer the scorer's head is random: it costs the same. `outputs` tag lists
@@ -14,7 +14,6 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,7 @@ def constrained(outputs: int) -> dict[str, Any]:
     texts = [written.text for written in writer.write(asked, most=64, grammars=grammars)]
     seconds = time.perf_counter() - began
     read = [parse_strict(HEADER + text, window.last) for text, window in zip(texts, windows, strict=True)]
-    wrong = [text for text, output, window in zip(texts, read, windows, strict=True) if not valid(output.numbers, window, output)]
+    wrong = [text for text, output, window in zip(texts, read, windows, strict=True) if not valid(window, output)]
     return {
         "outputs": outputs,
         "invalid": len(wrong),
@@ -156,11 +155,11 @@ def constrained(outputs: int) -> dict[str, Any]:
     }
 
 
-def valid(numbers: Sequence[int], window: Any, output: Any) -> bool:
+def valid(window: Any, output: Any) -> bool:
     from aag_ray.pages.tag_output import OutputOutcome
 
     readable = output.outcome is not OutputOutcome.UNREADABLE and not sum(output.ignored.values())
-    return readable and all(window.first <= number <= window.last for number in numbers)
+    return readable and all(window.first <= number <= window.last for number in output.numbers)
 
 
 if __name__ == "__main__":

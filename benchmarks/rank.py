@@ -1,6 +1,6 @@
 """Mixed ranking beside each single ranker and the search engine's own order, with and without a promoted wrong page.
 
-    python benchmarks/rank.py [--questions 100] [--results 20] [--nq ../shared/data/nq_open/test.jsonl] [--out benchmarks/results]
+    python benchmarks/rank.py [--questions 100] [--results 20] [--nq FILE] [--out benchmarks/results]
 
 `world` asks the embedded world's own search endpoint over HTTP and ranks what it gives, by snippets and then by the pages'
 text. Gold are the pages that state an accepted answer. Under `spam` the endpoint puts pages with wrong answers first.

@@ -102,7 +102,7 @@ class Finding:
             if limit.expired():
                 findings = Findings(WebOutcome.OUT_OF_TIME, f"not done within {self.allowance.web_seconds:g} s")
             else:
-                log.exception("while examining pages for %r", self.parsed.question)
+                log.exception("while examining pages")
                 findings = Findings(WebOutcome.EXTRACTOR_FAILED, _told(error))
         self.emit(Sources(tuple(self.sources), read=True))
         return findings

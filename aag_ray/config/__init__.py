@@ -67,6 +67,7 @@ from aag_ray.config.fetch import (
 from aag_ray.config.fid import (
     BaseWeights,
     FidDistillSection,
+    FidEvaluateSection,
     FidHypernetworkSection,
     FidLoraSection,
     FidReaderSection,
@@ -135,6 +136,7 @@ __all__ = [
     "ExtractorDataSection",
     "FetchSection",
     "FidDistillSection",
+    "FidEvaluateSection",
     "FidHypernetworkSection",
     "FidLoraSection",
     "FidReaderSection",

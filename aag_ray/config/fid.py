@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -112,10 +112,26 @@ class FidTeacherSection(FidReaderSection):
     checkpoint: str | None = None
 
 
+class FidEvaluateSection(Section):
+    """Answers to the test questions, and to those of the files in `also`, by name: what was trained on one set, on others."""
+
+    beams: Positive = 1
+    batch: Positive = 16
+    also: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")], Path] = Field(default_factory=dict)
+    bootstrap_samples: Positive = 2000
+
+    @model_validator(mode="after")
+    def names_are_free(self) -> FidEvaluateSection:
+        if "test" in self.also:
+            raise ValueError("also.test is the name of the run's own test questions; choose another")
+        return self
+
+
 class TrainFidConfig(JobConfig):
     """A teacher and a reader on T5. `documents` is the table of dummy documents that an AAG run wrote
-    (predict/documents.parquet), for readers that read one."""
+    (predict/documents.parquet), for readers that read one. `stage` runs one stage on what is finished before it."""
 
+    stage: Literal["all", "data", "teacher", "reader", "evaluate"] = "all"
     seed: Natural = 29
     model: ModelSection = ModelSection(name="google-t5/t5-base")
     data: DataSection = DataSection()
@@ -123,3 +139,4 @@ class TrainFidConfig(JobConfig):
     teacher: FidTeacherSection = FidTeacherSection()
     reader: FidReaderSection = FidReaderSection()
     cluster: ClusterSection = ClusterSection()
+    evaluate: FidEvaluateSection = FidEvaluateSection()

@@ -20,6 +20,7 @@ from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.sft import new_lora
+from aag_ray.llm.streaming import StreamingEngine
 
 QUESTION = "What is the capital of France?"
 EVIDENCE = (
@@ -87,6 +88,7 @@ async def test_evidence_is_read_as_passages_with_the_readers_own_lora(parts: Awa
 
 @pytest.mark.asyncio
 async def test_many_questions_at_once_get_their_own_answers(parts: AwakenedParts, model: AwakeningModel):
+    assert isinstance(parts.engine, StreamingEngine)
     parts.engine.waiting = 64
     questions = [f"Question number {n}?" for n in range(6)]
     awakenings = await asyncio.gather(*(parts.awaken(question) for question in questions))

@@ -26,8 +26,8 @@ def nodes(node_loss: Any) -> Iterator[Any]:
         yield made
 
 
-def test_requests_are_answered_or_refused_while_the_engines_node_is_lost(node_loss: Any, nodes: Any, tiny_model_folder: Path):
-    report = node_loss.lose_a_node_while_serving(nodes, tiny_model_folder, seconds=0)
+def test_requests_are_answered_or_refused_while_the_engines_node_is_lost(node_loss: Any, nodes: Any):
+    report = node_loss.lose_a_node_while_serving(nodes, node_loss.tiny_model(nodes.folder / "model"), seconds=0)
     assert report["broken"] == 0, report
     assert report["answered"] >= 40
     assert report["share_not_broken"] == 1

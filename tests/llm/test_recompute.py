@@ -14,15 +14,15 @@ ROWS = [{"id": "1", "prompt": "Who?", "target": " me"}, {"id": "2", "prompt": "W
 
 
 def objective(loaded) -> SftObjective:
-    made = SftObjective(loaded, new_lora(loaded, LoraSection(rank=2, modules=("q_proj", "down_proj")), seed=1))
+    lora = new_lora(loaded, LoraSection(rank=2, modules=("q_proj", "down_proj")), seed=1)
     with torch.no_grad():
-        for parameter in made.lora.b:
+        for parameter in lora.b:
             parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(3))
-    return made
+    return SftObjective(loaded, lora)
 
 
 def gradients(made: SftObjective) -> list[torch.Tensor]:
-    return [parameter.grad.clone() for parameter in made.parameters() if parameter.requires_grad]
+    return [parameter.grad.clone() for parameter in made.parameters() if parameter.grad is not None]
 
 
 def test_gradients_are_those_of_activations_that_were_kept(tiny):

@@ -48,7 +48,7 @@ def evaluation(root: Path, encoder: Path, *more: str) -> EvaluateExtractorConfig
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

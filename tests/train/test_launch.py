@@ -55,7 +55,9 @@ def cluster(regression):
     from ray import cloudpickle
 
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
-        ray.init(num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            "local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False, logging_level=logging.ERROR
+        )
         # The objectives live in a conftest, which workers cannot import by name.
         cloudpickle.register_pickle_by_value(sys.modules[regression.__module__])
         yield ray

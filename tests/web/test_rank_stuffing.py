@@ -19,7 +19,7 @@ Rain falls in the east, where the Amazon begins. On the coast it hardly ever doe
 
 STUFFED = {
     "one sentence with changing facts": CLAIMS,
-    "with honest words around it": f"Everything about Peru in one place for you.\n{CLAIMS}\nThank you for reading our page today.",
+    "with honest words around it": f"All about Peru in one place for you.\n{CLAIMS}\nThank you for reading our page.",
     "a list of keywords": "capital of peru " * 50,
     "one sentence again and again": "What is the capital of Peru? " * 20,
 }
@@ -27,7 +27,7 @@ ORDINARY = {
     "nothing": "",
     "an article": ARTICLE,
     "a list that says each thing once": "\n".join(f"{fact}: {number}" for number, fact in enumerate(FACTS)),
-    "a few sentences that begin alike": "The sun is a star in space. The sun is very hot indeed. The sun will last a long time.",
+    "a few sentences that begin alike": "The sun is a star in space. The sun is very hot indeed. The sun will last for long.",
     "Chinese": "秘鲁位于南美洲西部。首都是利马。人口约三千三百万。安第斯山脉从北到南贯穿全国。",
 }
 

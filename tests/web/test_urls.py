@@ -68,3 +68,20 @@ def test_a_canonical_url_is_its_own_canonical_form(path: str, query: str):
 )
 def test_a_shown_url_tells_no_secret(url: str, shown: str):
     assert public_url(url) == shown
+
+
+@given(
+    st.sampled_from(["http://", "https://"]),
+    st.sampled_from(["a.example", "127.0.0.1", "x-y.z", "A.example", "a.b.", "xn--a", "a..b", "u@a.example"]),
+    st.sampled_from(["", ":80", ":443", ":8080", ":08", ":99999"]),
+    st.text("ab.~-_/AZ09%;? #é", max_size=10),
+)
+def test_the_quick_way_for_plain_addresses_gives_what_the_long_way_gives(scheme: str, host: str, port: str, path: str):
+    def outcome(url: str) -> str:
+        try:
+            return canonical_url(url)
+        except ValueError as error:
+            return repr(error)
+
+    url = f"{scheme}{host}{port}/{path}"
+    assert outcome(url) == outcome(f"{url}#part")  # which has no quick way

@@ -1,0 +1,151 @@
+"""A reader that fuses passages in a T5, from questions to a table: data -> teacher -> reader -> evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aag_ray.artifacts import Run, file_hash, read_table, write_atomically, write_json, write_table
+from aag_ray.awaken.fid_inputs import fid_examples
+from aag_ray.config import FidReaderSection, FidTeacherSection, TrainFidConfig
+from aag_ray.job import JobResult
+from aag_ray.pipelines.ray_connection import connected
+from aag_ray.qa_files import QaFileError, read_questions
+from aag_ray.records import Document, Question
+from aag_ray.train.staged import Work, run_stages
+from aag_ray.world.questions import load_splits
+
+# The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
+DECIDES = {
+    "data": ("seed", "data", "documents"),
+    "teacher": ("model", "teacher"),
+    "reader": ("reader",),
+    "evaluate": ("evaluate",),
+}
+DOCUMENTS = "documents.parquet"
+
+
+def train_fid(config: TrainFidConfig) -> JobResult:
+    """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
+    folder = (config.run.root / config.run.name).absolute()
+    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
+    for path in (*config.evaluate.also.values(), *filter(None, [config.documents])):
+        if not path.exists():
+            raise QaFileError(f"{path} is not there")  # now, not after days of training
+    with Run.open(folder, fresh=config.run.fresh) as run, connected():
+        run_stages(config, run, WORK, DECIDES, wanted)
+        manifests = {name: run.stage(name).manifest for name in wanted}
+        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
+        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
+
+
+def data(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """Questions of every split with their passages, and the dummy documents."""
+    splits, metrics = load_splits(config.data, config.seed)
+    for split, questions in splits.items():
+        write_table(folder / f"{split}.parquet", [question.to_row() for question in questions])
+    if config.documents is not None:
+        write_table(folder / DOCUMENTS, read_table(config.documents))
+        metrics["documents"] = file_hash(config.documents)
+    return metrics
+
+
+def teacher(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """The reader of retrieved passages that is distilled from, unless nobody asks it or it has a checkpoint."""
+    if not config.reader.distill.asks_teacher or config.teacher.checkpoint is not None:
+        return {"trained": False}
+    return _train(config, config.teacher, run, folder, None, 0)
+
+
+def reader(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """The reader itself, distilled from the teacher as its section says."""
+    lesson: Path | FidTeacherSection | None = None
+    if config.reader.distill.asks_teacher:
+        lesson = config.teacher if config.teacher.checkpoint else run.folder / "teacher" / "training" / "best"
+    return _train(config, config.reader, run, folder, lesson, config.teacher.passages)
+
+
+def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
+    """The best reader on the test questions and on every other set: EM, F1 and subspan EM with intervals; its answers.
+
+    With a hypernetwork also with the adapters of other questions. A question that lacks what the reader reads is a miss.
+    """
+    from aag_ray.awaken.fid_reader import FidReader
+    from aag_ray.evaluate.answering import derangement
+    from aag_ray.evaluate.machine import describe_machine
+
+    section = config.evaluate
+    trained = FidReader.from_pretrained(run.folder / "reader" / "training" / "best", dtype=config.model.dtype)
+    result: dict[str, Any] = {"trained_parameters": trained.trained_counts(), "machine": describe_machine(), "sets": {}}
+    sets = {"test": _questions(run, "test")} | {name: read_questions(path).questions for name, path in section.also.items()}
+    for name, questions in sets.items():
+        examples = fid_examples(questions, config.reader, _documents(run))
+        inputs, conditions = [each["inputs"] for each in examples], [each["condition"] for each in examples]
+        systems = {"reader": conditions}
+        if config.reader.hypernetwork is not None:
+            systems["reader_shuffled"] = [conditions[at] for at in derangement(len(conditions), config.seed)]
+        result["sets"][name] = {"questions": len(questions), "read": len(examples)}
+        for system, given in systems.items():
+            answers = trained.answer(inputs, given, beams=section.beams, batch=section.batch)
+            texts = {example["id"]: answer.text for example, answer in zip(examples, answers, strict=True)}
+            write_table(folder / f"{name}-{system}.parquet", [{"id": key, "answer": text} for key, text in texts.items()])
+            result["sets"][name][system] = _scores(questions, texts, section.bootstrap_samples, config.seed)
+    write_json(folder / "result.json", result)
+    write_atomically(folder / "table.md", table(result))
+    print(table(result), flush=True)
+    return result
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown: a row for each set and system."""
+    lines = ["| Questions | System | EM, % (95 % interval) | F1 | Subspan EM |", "| --- | --- | ---: | ---: | ---: |"]
+    for name, row in result["sets"].items():
+        for system in (key for key in row if key.startswith("reader")):
+            em, others = row[system]["em"], (row[system][key]["value"] for key in ("f1", "subspan"))
+            told = " | ".join(f"{value:.1f}" for value in others)
+            lines.append(f"| {name} | {system} | {em['value']:.1f} ({em['low']:.1f} to {em['high']:.1f}) | {told} |")
+    return "\n".join(lines) + "\n"
+
+
+WORK: dict[str, Work[TrainFidConfig]] = {"data": data, "teacher": teacher, "reader": reader, "evaluate": evaluate}
+
+
+def _scores(questions: Sequence[Question], texts: Mapping[str, str], samples: int, seed: int) -> dict[str, Any]:
+    from aag_ray.evaluate.intervals import bootstrap
+    from aag_ray.evaluate.metrics import best_subspan_em, exact_match, f1
+
+    measures = {"em": exact_match, "f1": f1, "subspan": best_subspan_em}
+    values = {name: [measure(texts.get(q.id, ""), q.answers) for q in questions] for name, measure in measures.items()}
+    return {name: bootstrap(each, samples, seed).to_dict() for name, each in values.items()}
+
+
+def _train(
+    config: TrainFidConfig,
+    section: FidReaderSection,
+    run: Run,
+    folder: Path,
+    lesson: Path | FidTeacherSection | None,
+    teacher_passages: int,
+) -> dict[str, Any]:
+    from aag_ray.train.builders import build_fid_reader
+    from aag_ray.train.launch import TrainingJob, train
+
+    documents, files = _documents(run), (folder / "train.jsonl", folder / "dev.jsonl")
+    for file in files:
+        examples = fid_examples(_questions(run, file.stem), section, documents, teacher_passages)
+        write_atomically(file, "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples))
+    arguments = {"model": config.model, "section": section, "teacher": lesson, "examples": files[0], "seed": config.seed}
+    arguments |= {"shard": config.cluster.zero_stage == 3}
+    where = folder / "training"
+    return train(TrainingJob(build_fid_reader, arguments, *files, section.training, config.cluster, config.seed, where))
+
+
+def _questions(run: Run, name: str) -> list[Question]:
+    return [Question.from_row(row) for row in read_table(run.folder / "data" / f"{name}.parquet")]
+
+
+def _documents(run: Run) -> dict[str, Document]:
+    path = run.folder / "data" / DOCUMENTS
+    return {row["id"]: Document.from_row(row) for row in read_table(path)} if path.exists() else {}
