@@ -41,7 +41,7 @@ test: $(TESTABLE)
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Without signs of life to its makers, and with all that its processes say to each other kept on this machine.
 test-vllm: $(VLLM)/.testable

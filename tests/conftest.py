@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: no test asks a hub outside
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # see aag_ray.threads
@@ -37,11 +38,20 @@ CHAT_TEMPLATE = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `make test`, which runs two processes: all that starts a Ray cluster in one of them, first, else file by file."""
+    """What takes longest comes first."""
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
-    for item in items:
-        group = str(item.path) if item.get_closest_marker("cluster") is None else "cluster"
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For `make test`, which runs two processes: all that starts a Ray cluster in one of them, everything else file by file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneClusterAtATime(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "cluster" if "pytest.mark.cluster" in (config.rootpath / file).read_text() else file
+
+    return OneClusterAtATime(config, log)
 
 
 @pytest.fixture(scope="session")

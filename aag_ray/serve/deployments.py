@@ -19,7 +19,7 @@ from aag_ray.answer.parsed import ParsedRequest
 from aag_ray.answer.parts import Awakening, Piece
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.artifacts import RunError, newest_run
-from aag_ray.config import AnswerSection, AppSection, ExtractSection
+from aag_ray.config import AnswerSection, AppSection
 from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
 from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteParser, RemoteWeb
 from aag_ray.serve.logs import log_with_serve
@@ -132,10 +132,10 @@ class ExtractorDeployment:
     def __init__(self, section: AppSection) -> None:
         share_cores()
         log_with_serve()
-        from aag_ray.extract.build import build_extractor
+        from aag_ray.extract.build import build_extractor, with_newest_scorer
 
         self.meters = ExtractorMeters()
-        self.extractor = build_extractor(trained_extractor(section))
+        self.extractor = build_extractor(with_newest_scorer(section.extract, Path(section.runs)))
         self.turn = asyncio.Lock()
         log.info("extracting with %s", self.extractor.name)
 
@@ -206,14 +206,3 @@ def trained_parser(section: AppSection) -> Path | None:
         return newest_run(Path(section.runs), "parser").folder / "parser" / "model"
     except RunError:
         return None
-
-
-def trained_extractor(section: AppSection) -> ExtractSection:
-    """The extractor's section with the newest trained scorer, where none is named and there is one."""
-    if section.extract.checkpoint is not None or section.extract.extractor != "scorer":
-        return section.extract
-    try:
-        folder = newest_run(Path(section.runs), "scorer").folder / "scorer" / "model"
-    except RunError:
-        return section.extract
-    return section.extract.model_copy(update={"checkpoint": str(folder)})
