@@ -1,9 +1,9 @@
 """Text that is written for engines and not for readers: one phrase said over and over.
 
-Measured on 176 cleaned real pages, 1,869 Wikipedia passages and the embedded world. Sentences of which most begin with the
-same two words: real pages 6 % in the median and 46 % at most, the world's honest articles 42 % at most, its pages of made-up
-answers 54 % at least. Words that stand in a group of three said more than twice: 1 % in the median, 37 % for the worst
-hundredth of real pages, nearly all for a list of keywords. Facts are not looked at, nor who publishes them.
+Measured on 176 cleaned real pages and the embedded world. Sentences of which most begin with the same two words: real pages
+6 % in the median and 46 % at most, the world's honest articles 42 % at most, its pages of made-up answers, all of one template,
+54 % at least. Words that stand in a group of three said more than twice: 1 % in the median, 37 % for the worst hundredth of
+real pages. Facts are not looked at, nor who publishes them.
 """
 
 from __future__ import annotations
