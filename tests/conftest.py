@@ -43,15 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For `make test`, which runs two processes: all that starts a Ray cluster in one of them, everything else file by file."""
+    """For `make test`, which runs two processes: most of what starts a Ray cluster in one, everything else file by file."""
     from xdist.scheduler import LoadFileScheduling
 
-    class OneClusterAtATime(LoadFileScheduling):
+    class ClustersTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "cluster" if "pytest.mark.cluster" in (config.rootpath / file).read_text() else file
+            # As many as the other process has time for.
+            elsewhere = file.startswith(("tests/serve/", "tests/deploy/"))
+            return "clusters" if not elsewhere and "pytest.mark.cluster" in (config.rootpath / file).read_text() else file
 
-    return OneClusterAtATime(config, log)
+    return ClustersTogether(config, log)
 
 
 @pytest.fixture(scope="session")
