@@ -55,7 +55,10 @@ def test_stage_is_one_of_the_stages_or_all():
         "generator.training.learning_rate=0",
         "reader.distill.alpha=1.5",
         "reader.hypernetwork.variant=guess",
+        "generator.training.betas=[0.9, 1.0]",
+        "generator.training.schedule=steps",
         "cluster.zero_stage=4",
+        "cluster={offload: true}",
         "evaluate.passages=[0]",
     ],
 )

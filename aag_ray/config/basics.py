@@ -12,6 +12,7 @@ from aag_ray.settings import Section
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seconds = Annotated[float, Field(ge=0)]
 DType = Literal["auto", "bfloat16", "float32"]
 
@@ -72,7 +73,7 @@ class TrainingSection(Section):
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["linear", "cosine"] = "linear"
     floor: Share = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: Natural = 20
     clip: float = Field(default=1.0, gt=0)

@@ -44,11 +44,24 @@ def load_for_training(model: ModelSection, device: torch.device) -> LoadedModel:
 
 
 def build_sft(
-    model: ModelSection, lora: LoraSection | None, seed: int, device: torch.device, rank: int | None = None, shard: bool = False
+    model: ModelSection,
+    lora: LoraSection | None,
+    seed: int,
+    device: torch.device,
+    rank: int | None = None,
+    shard: bool = False,
+    longest: int | None = 2048,
 ) -> SftObjective:
-    """A generator, teacher or static baseline: a LoRA (of `rank`, or the section's) on a model, or the whole model."""
+    """A LoRA (of `rank`, or the section's) on a model, or the whole model, on rows of up to `longest` tokens (None: as many as
+    the model reads)."""
     loaded = load_for_training(model, device)
-    return SftObjective(loaded, new_lora(loaded, lora, seed, rank) if lora is not None else None, shard_base=shard)
+    made = new_lora(loaded, lora, seed, rank) if lora is not None else None
+    return SftObjective(loaded, made, longest or context_of(loaded), shard_base=shard)
+
+
+def context_of(loaded: LoadedModel) -> int:
+    """How many tokens the model reads at most."""
+    return int(getattr(loaded.model.config, "max_position_embeddings", 16384))
 
 
 def build_reader(

@@ -32,6 +32,7 @@ Metrics = dict[str, Any]
 def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
     """Train on windows of the training pages; the adapter, as a PEFT folder, or the whole model goes into `model`."""
     from aag_ray.llm.load import load_model
+    from aag_ray.train.builders import build_sft
     from aag_ray.train.launch import train
 
     section, seed = config.tags, config.seed
@@ -39,7 +40,7 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
     splits = {split: examples_of(run, split) for split in ("train", "dev")}
     rows = {split: sft_rows(loaded.tokenizer, examples, section, seed) for split, examples in splits.items()}
     shared: dict[str, Any] = {"seed": seed, "shard": config.cluster.zero_stage == 3}
-    arguments = {"model": section.model, "lora": section.lora if section.tune == "lora" else None} | shared
+    arguments = {"model": section.model, "lora": section.lora if section.tune == "lora" else None, "longest": None} | shared
     metrics: Metrics = {"sft": train(_job(config, folder, "sft", rows, build_sft, arguments, section.sft))}
     sft, dpo = folder / "sft" / "best", folder / "dpo" / "best"
     if section.dpo.steps:
@@ -81,23 +82,13 @@ def _trained(base: ModelSection, folder: Path, device: str | None = None) -> tup
     return load_model(ModelSection(name=str(folder), dtype=base.dtype), device), None
 
 
-def build_sft(model: ModelSection, lora: LoraSection | None, seed: int, shard: bool, device: torch.device) -> Any:
-    """What Ray Train builds on each worker, first of all."""
-    from aag_ray.llm.sft import SftObjective, new_lora
-    from aag_ray.train.builders import load_for_training
-
-    loaded = load_for_training(model, device)
-    made = new_lora(loaded, lora, seed) if lora is not None else None
-    return SftObjective(loaded, made, longest=_longest(loaded), shard_base=shard)
-
-
 def build_dpo(
     model: ModelSection, lora: LoraSection, start: Path, beta: float, seed: int, shard: bool, device: torch.device
 ) -> Any:
     """What Ray Train builds for DPO: the policy starts as its reference, which is what was trained before it."""
     from aag_ray.llm.dpo import DpoObjective
     from aag_ray.llm.sft import is_lora, load_lora, new_lora
-    from aag_ray.train.builders import load_for_training
+    from aag_ray.train.builders import context_of, load_for_training
 
     if is_lora(start):
         loaded = load_for_training(model, device)
@@ -105,7 +96,7 @@ def build_dpo(
     else:
         loaded = load_for_training(ModelSection(name=str(start), dtype=model.dtype), device)
         policy, reference = new_lora(loaded, lora, seed), None
-    return DpoObjective(loaded, policy, reference, beta, longest=_longest(loaded), shard_base=shard)
+    return DpoObjective(loaded, policy, reference, beta, longest=context_of(loaded), shard_base=shard)
 
 
 def sft_rows(tokenizer: Any, examples: Sequence[ExtractionExample], section: TagsSection, seed: int) -> list[dict[str, Any]]:
@@ -168,10 +159,6 @@ def _windows(tokenizer: Any, examples: Sequence[ExtractionExample], section: Tag
 
 def examples_of(run: Run, split: str) -> list[ExtractionExample]:
     return [ExtractionExample.from_row(row) for row in read_table(run.folder / "data" / f"{split}.parquet")]
-
-
-def _longest(loaded: Any) -> int:
-    return int(getattr(loaded.model.config, "max_position_embeddings", 16384))
 
 
 def _job(

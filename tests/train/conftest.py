@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,22 @@ def examples(count: int, seed: int = 0) -> list[Mapping[str, Any]]:
     x = torch.randn(count, 4, generator=generator)
     y = x @ torch.tensor([1.0, -2.0, 0.5, 3.0])
     return [{"id": f"row-{seed}-{i}", "x": x[i].tolist(), "y": float(y[i]), "length": 3 + i * 7 % 11} for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A real local Ray of two CPUs, for the tests of a job."""
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of one module lie."""
+    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="session")

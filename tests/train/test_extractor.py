@@ -1,11 +1,9 @@
 """The extractor from questions to a calibrated scorer and its table, on a real local Ray, with a tiny random encoder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from safetensors.torch import load_file
 
@@ -44,18 +42,6 @@ def evaluation(root: Path, encoder: Path, *more: str) -> EvaluateExtractorConfig
     return load_config(
         EvaluateExtractorConfig, None, [f"run={{root: '{root}', name: tiny}}", extract, grid, "bootstrap_samples=50", *more]
     )
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
@@ -36,18 +34,6 @@ def tiny_t5_folder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Pre
     T5ForConditionalGeneration(config).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
 
 
 def settings(model: Path, root: Path, *more: str) -> TrainFidConfig:
