@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from aag_ray.config import JobConfig
 from aag_ray.settings import ConfigError, config_keys, load_config
-from aag_ray.threads import share_cores
+from aag_ray.threads import share_cores, take_cores
 
 RESULT = "result.json"
 C = TypeVar("C", bound=JobConfig)
@@ -73,6 +73,7 @@ def run_job(
     defines gives its message on stderr, any other its traceback, and both a JSON line with status "failed".
     """
     share_cores()
+    take_cores()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if {"--help", "-h"} & set(arguments):
         print(_help(name, kind, about, default_config))
