@@ -1,6 +1,6 @@
 """Made-up facts through the parameters only: does a hypernetwork carry what an unseen document says?
 
-    python benchmarks/internalize.py [--steps 300] [--documents 8] [--out benchmarks/results]
+    python benchmarks/internalize.py [--steps 200] [--documents 8] [--out benchmarks/results]
 
 Documents state four made-up facts about a town. The reader sees only the question; the document reaches it as an adapter.
 Prints exact answers on unseen documents with the true, shuffled, zero and mean adapter, and with the document in the prompt.
@@ -56,7 +56,7 @@ def made_up(towns: list[str], rng: random.Random) -> list[dict]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--documents", type=int, default=8, help="documents a step; each brings its four questions")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--model", default="smollm2-135m-instruct")

@@ -59,12 +59,31 @@ def test_stage_is_one_of_the_stages_or_all():
         "generator.training.schedule=steps",
         "cluster.zero_stage=4",
         "cluster={offload: true}",
+        "model={quantize: int2}",
         "evaluate.passages=[0]",
     ],
 )
 def test_what_cannot_be_is_refused_by_name(override: str):
     with pytest.raises(ConfigError, match=override.split("=")[0].replace(".", r"\.")):
         load_config(TrainAagConfig, None, [override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["model.quantize=nf4", "cluster.zero_stage=3"], "quantize=nf4: ZeRO stage 3 cannot shard"),
+        (["model.quantize=int8", "generator.tune=full"], "quantize=int8: quantised weights cannot be trained"),
+        (["generator.model.quantize=nf4", "generator.tune=full"], "quantize=nf4: quantised weights cannot be trained"),
+    ],
+)
+def test_quantised_weights_are_neither_trained_nor_sharded(overrides: list[str], reason: str):
+    with pytest.raises(ConfigError, match=reason):
+        load_config(TrainAagConfig, None, overrides)
+
+
+def test_a_quantised_model_takes_adapters():
+    config = load_config(TrainAagConfig, None, ["model.quantize=nf4", "cluster.zero_stage=2"])
+    assert config.model.quantize == "nf4"
 
 
 def test_a_batch_is_a_multiple_of_its_accumulation():

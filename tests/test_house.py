@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.config import JobConfig, TrainAagConfig, TrainExtractorConfig, TrainParserConfig
+from aag_ray.config import JobConfig, TrainAagConfig, TrainExtractorConfig, TrainKnowledgeConfig, TrainParserConfig
 from aag_ray.settings import config_keys, load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +100,7 @@ def test_every_configuration_can_be_used(path: Path):
     kinds: dict[str, type[JobConfig]] = {
         "extractor.yaml": TrainExtractorConfig,
         "extractor_gpu.yaml": TrainExtractorConfig,
+        "knowledge.yaml": TrainKnowledgeConfig,
         "parser.yaml": TrainParserConfig,
     }
     assert load_config(kinds.get(path.name, TrainAagConfig), path)

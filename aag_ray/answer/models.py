@@ -68,6 +68,11 @@ class AwakenedParts:
         async for piece in _stream(self.engine, prompt, answer_tokens, adapter, self.reading):
             yield piece
 
+    async def check(self) -> None:
+        """Raises RuntimeError if an engine can answer nothing any more."""
+        for engine in {self.engine, self.writer}:
+            await engine.check()
+
     def close(self) -> None:
         for engine in {self.engine, self.writer}:
             engine.close()
@@ -92,6 +97,10 @@ class BaseParts:
         prompt = prompts.zero_shot_prompt(self.loaded.tokenizer, question, shown)
         async for piece in _stream(self.engine, prompt, answer_tokens, None, ()):
             yield piece
+
+    async def check(self) -> None:
+        """Raises RuntimeError if the engine can answer nothing any more."""
+        await self.engine.check()
 
     def close(self) -> None:
         self.engine.close()

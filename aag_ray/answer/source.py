@@ -10,13 +10,14 @@ from aag_ray.pages.page import Page
 
 
 class SourceState(StrEnum):
-    """How far a source came. Only EVIDENCE is shown to the reader."""
+    """How far a source came. Only EVIDENCE is shown to the reader; PASSED_OVER had some, but others' was better or said it."""
 
     FOUND = "found"
     NOT_FETCHED = "not_fetched"
     NOT_READ = "not_read"
     RANKED_OUT = "ranked_out"
     NOTHING_RELEVANT = "nothing_relevant"
+    PASSED_OVER = "passed_over"
     EVIDENCE = "evidence"
 
 

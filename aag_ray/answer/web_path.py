@@ -24,6 +24,14 @@ from aag_ray.web.search.request import SearchRequest
 
 # Of the time that is left for the web when a stage begins.
 SEARCH_SHARE, FETCH_SHARE = 0.5, 0.6
+# Where the reader is shown nothing of a page: what the extractor found there.
+_WITHOUT_EVIDENCE = {
+    ExtractOutcome.RELEVANT: SourceState.PASSED_OVER,
+    ExtractOutcome.OVER_BUDGET: SourceState.PASSED_OVER,
+    ExtractOutcome.NOTHING_RELEVANT: SourceState.NOTHING_RELEVANT,
+    ExtractOutcome.PAGE_TOO_SHORT: SourceState.NOT_READ,
+    ExtractOutcome.MODEL_FAILED: SourceState.NOT_READ,
+}
 log = logging.getLogger(__name__)
 Emit = Callable[[AnswerEvent], None]
 
@@ -221,9 +229,10 @@ class Finding:
         outcomes = {each.url: each for each in extraction.pages}
         for place, tagged in pages.items():
             spans = sum(each.url == tagged.page.url for each in chosen)
-            outcome = outcomes.get(tagged.page.url)
-            detail = _why(outcome.outcome, outcome.detail) if outcome and not spans else ""
-            self._note(place, SourceState.EVIDENCE if spans else SourceState.NOTHING_RELEVANT, detail)
+            if spans:
+                self._note(place, SourceState.EVIDENCE)
+            elif found := outcomes.get(tagged.page.url):
+                self._note(place, _WITHOUT_EVIDENCE[found.outcome], found.detail or "better evidence of others came first")
             self.sources[place] = replace(self.sources[place], spans=spans)
         if not chosen:
             failed = extraction.outcome is ExtractOutcome.MODEL_FAILED

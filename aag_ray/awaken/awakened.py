@@ -11,23 +11,31 @@ model.reset()
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from aag_ray import prompts
 from aag_ray.artifacts import write_json
+from aag_ray.awaken.document_parts import document_parts
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import Hypernetwork
 from aag_ray.awaken.reader import make_adapters
 from aag_ray.config import DocumentIn, ModelSection
-from aag_ray.llm.adapters import Adapter, StaticLora
+from aag_ray.llm.adapters import Adapter, StaticLora, compose
 from aag_ray.llm.engine import Generation, TransformersEngine
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.llm.resolve import resolve_trained
 from aag_ray.llm.sft import load_lora, save_lora
 
 CONFIG = "aag.json"
+# Of documents that are read into the parameters: the length in tokens of what is read at once, and how many are kept.
+READ_AT_ONCE = 512
+KEPT_DOCUMENTS = 256
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,15 @@ class AwakeningModel:
         self.hypernetwork = hypernetwork.to(loaded.device)
         self.engine = TransformersEngine(loaded, batch)
         self._internalized: Adapter | None = None
+        self._documents: OrderedDict[str, Adapter] = OrderedDict()
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, loaded: LoadedModel | None = None) -> AwakeningModel:
-        """Load what `save_pretrained` wrote. `loaded` spares loading the base model again."""
-        folder = Path(folder)
+        """Load what `save_pretrained` wrote, from a folder or a hub id. `loaded` spares loading the base model again.
+
+        Raises ModelNotFound where neither holds such a model.
+        """
+        folder = resolve_trained(str(folder), CONFIG)
         settings = AwakeningSettings(**json.loads((folder / CONFIG).read_text()))
         loaded = loaded or load_model(ModelSection(name=settings.base_model))
         writer = loaded if settings.generator_model is None else load_model(ModelSection(name=settings.generator_model))
@@ -132,17 +144,37 @@ class AwakeningModel:
     def shared(self) -> list[Adapter]:
         return [self.reader()] if self.reader is not None else []
 
-    def internalize(self, document: str) -> Adapter:
-        """Read a document into the parameters: until `reset`, `answer` knows it without its text."""
-        self._internalized = self.adapters([None], [document])
+    def internalize(self, *documents: str) -> Adapter:
+        """Read documents into the parameters: until `reset`, `answer` knows them without their text.
+
+        Longer ones are read in parts; the adapters of parts and of several documents are joined along the rank. What was read
+        lately is kept, by content, and not read again. Raises ValueError without a document.
+        """
+        if not documents:
+            raise ValueError("there is no document to internalize")
+        self._internalized = compose([self._adapter_of(document) for document in documents])
         return self._internalized
 
+    def _adapter_of(self, document: str) -> Adapter:
+        key = hashlib.sha256(document.encode()).hexdigest()
+        if key not in self._documents:
+            tokenizer: Any = self.loaded.tokenizer
+            parts = document_parts(
+                document, READ_AT_ONCE, lambda texts: [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
+            )
+            made = self.adapters([None] * len(parts), parts)
+            self._documents[key] = compose([made.select([part]) for part in range(len(parts))])
+        self._documents.move_to_end(key)
+        while len(self._documents) > KEPT_DOCUMENTS:
+            self._documents.popitem(last=False)
+        return self._documents[key]
+
     def reset(self) -> None:
-        """Forget the internalised document."""
+        """Forget what was internalised."""
         self._internalized = None
 
     def answer(self, question: str) -> str:
-        """The reader's answer to a bare question, from its weights and the internalised document if there is one."""
+        """The reader's answer to a bare question, from its weights and the internalised documents if there are any."""
         if self._internalized is None:
             return self.read([question], [None], "text")[0].text
         return self.read([question], [None], "parameters", self._internalized)[0].text

@@ -41,6 +41,10 @@ from aag_ray.config.crawl import (
     TagConfig,
     WebRunSection,
 )
+from aag_ray.config.decoding import (
+    DecodingSection,
+    VllmSection,
+)
 from aag_ray.config.extract import (
     BuildInstructionsConfig,
     EndpointSection,
@@ -75,6 +79,13 @@ from aag_ray.config.fid import (
     Placement,
     TrainFidConfig,
 )
+from aag_ray.config.knowledge import (
+    InternalizerSection,
+    KnowledgeDataSection,
+    KnowledgeEvaluationSection,
+    TextReaderSection,
+    TrainKnowledgeConfig,
+)
 from aag_ray.config.pages import (
     PagesSection,
 )
@@ -99,10 +110,8 @@ from aag_ray.config.serve import (
     ApiLimitsSection,
     AppSection,
     BudgetSection,
-    DecodingSection,
     ModeName,
     ServeSection,
-    VllmSection,
 )
 
 __all__ = [
@@ -147,7 +156,10 @@ __all__ = [
     "GuardSection",
     "HypernetworkSection",
     "InstructionsSection",
+    "InternalizerSection",
     "JobConfig",
+    "KnowledgeDataSection",
+    "KnowledgeEvaluationSection",
     "KnownSection",
     "LimitsSection",
     "LoraSection",
@@ -178,9 +190,11 @@ __all__ = [
     "TagConfig",
     "TagsSection",
     "TeacherSection",
+    "TextReaderSection",
     "TrainAagConfig",
     "TrainExtractorConfig",
     "TrainFidConfig",
+    "TrainKnowledgeConfig",
     "TrainParserConfig",
     "TrainingSection",
     "VllmSection",

@@ -25,17 +25,16 @@ class RunSection(Section):
     fresh: bool = False
 
 
-class JobConfig(Section):
-    """What every job can be told."""
-
-    run: RunSection = RunSection()
-
-
 class ModelSection(Section):
-    """A model by local folder, hub id or packaged name. `auto` is bfloat16 where the machine computes in it."""
+    """A model by local folder, hub id or packaged name. `auto` is bfloat16 where the machine computes in it.
+
+    `quantize` keeps the linear layers' weights in 8 bits or in 4 (NF4, QLoRA: arXiv 2305.14314) with bitsandbytes, which the
+    extra `gpu` brings; adapters are trained on them, the weights themselves are not. Not with ZeRO stage 3.
+    """
 
     name: str = "smollm2-135m-instruct"
     dtype: DType = "auto"
+    quantize: Literal["int8", "nf4"] | None = None
 
 
 class ClusterSection(Section):
@@ -58,6 +57,27 @@ class ClusterSection(Section):
     def offload_has_shards(self) -> ClusterSection:
         if self.offload and not self.zero_stage:
             raise ValueError("offload=true moves what ZeRO shards to the CPU; it needs zero_stage 1, 2 or 3")
+        return self
+
+
+class JobConfig(Section):
+    """What every job can be told."""
+
+    run: RunSection = RunSection()
+
+    @model_validator(mode="after")
+    def quantized_weights_stay_as_they_are(self) -> JobConfig:
+        """A quantised model takes adapters; its own weights are neither trained nor sharded."""
+        cluster: ClusterSection | None = getattr(self, "cluster", None)
+        sections = [self, *(getattr(self, name) for name in type(self).model_fields)]
+        for section in (each for each in sections if isinstance(each, Section)):
+            model: ModelSection | None = getattr(section, "model", None) or getattr(self, "model", None)
+            if model is None or model.quantize is None:
+                continue
+            if cluster is not None and cluster.zero_stage == 3:
+                raise ValueError(f"quantize={model.quantize}: ZeRO stage 3 cannot shard quantised weights; use 0, 1 or 2")
+            if getattr(section, "tune", "") == "full" or getattr(section, "trained", ()):
+                raise ValueError(f"quantize={model.quantize}: quantised weights cannot be trained; train a LoRA on them")
         return self
 
 

@@ -18,6 +18,7 @@ from aag_ray.config.basics import (
     Share,
     TrainingSection,
 )
+from aag_ray.config.decoding import DecodingSection
 from aag_ray.settings import Section
 
 
@@ -26,7 +27,8 @@ class ExtractSection(Section):
 
     `budget` is a share of the pages' tokens, `max_tokens` a bound in tokens beside it. Spans that score below `threshold` are
     not evidence (None: what the extractor itself was calibrated to). Pages of fewer than `min_page_tokens` are too short.
-    `checkpoint` is a folder of a trained extractor; without one the extractor works untrained and says so.
+    `checkpoint` is a folder of a trained extractor; without one the extractor works untrained and says so. `decoding` is for
+    `tags`: with `engine: vllm` an adapter is applied by vLLM, which needs room of its own on the GPU.
     """
 
     extractor: Literal["scorer", "tags", "bm25", "embedding", "all"] = "scorer"
@@ -37,6 +39,7 @@ class ExtractSection(Section):
     threshold: Share | None = None
     min_page_tokens: Natural = 1
     batch: Positive = 16
+    decoding: DecodingSection = DecodingSection()
 
 
 class ExtractorDataSection(DataSection):

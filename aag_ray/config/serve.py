@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from aag_ray.config.basics import ModelSection, Natural, Positive, Seconds, Share
+from aag_ray.config.decoding import DecodingSection
 from aag_ray.config.extract import ExtractSection
 from aag_ray.config.fetch import FetchSection
 from aag_ray.config.pages import PagesSection
@@ -82,6 +82,8 @@ class ServeSection(Section):
     """The endpoint: its modes (the names of its models), what they may cost, who may ask, and whether it shows the page.
 
     Without `api_keys` anybody who reaches the port may ask. `cors_origins` are the sites whose scripts may; none by default.
+    `hosts` are the names and addresses, without port, that a request may address it by; none is any. Naming them keeps a page
+    in somebody's browser from reaching an endpoint on their own machine through a name of its own (DNS rebinding).
     """
 
     modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] = ("aag-auto", "aag-search", "aag")
@@ -89,6 +91,7 @@ class ServeSection(Section):
     api_keys: tuple[ApiKeySection, ...] = ()
     limits: ApiLimitsSection = ApiLimitsSection()
     cors_origins: tuple[str, ...] = ()
+    hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:_-]+$")], ...] = ()
     page: bool = True
 
     @model_validator(mode="after")
@@ -100,37 +103,6 @@ class ServeSection(Section):
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ValueError(f"cors_origins: {origin!r} is not an origin as https://app.example.org")
         return self
-
-
-class VllmSection(Section):
-    """The vLLM engine. Adapters of up to `rank` (a role's and a question's joined) reach it through folders below `adapters`,
-    which should be in memory; `roles` different adapters that stay are held beside those of a batch.
-
-    `memory` is the share of a GPU that it takes with weights and cache; where the same GPU also makes the adapters, leave
-    room for the model that does. On a CPU `cache_bytes` says how large the cache is. `context` None is the model's own.
-    `eager` starts faster and decodes slower: nothing is compiled or captured. `parallel` GPUs share one model.
-    """
-
-    adapters: Path = Path("/dev/shm/aag-ray")
-    rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
-    roles: Positive = 4
-    memory: Annotated[float, Field(gt=0, le=1)] = 0.6
-    cache_bytes: Positive | None = None
-    context: Positive | None = None
-    eager: bool = False
-    parallel: Positive = 1
-
-
-class DecodingSection(Section):
-    """How prompts are decoded together: up to `batch` at a time, while up to `waiting` more wait; beyond that, 503.
-
-    `engine` vllm needs the extra `gpu`.
-    """
-
-    engine: Literal["transformers", "vllm"] = "transformers"
-    batch: Positive = 16
-    waiting: Positive = 64
-    vllm: VllmSection = VllmSection()
 
 
 class AppSection(Section):

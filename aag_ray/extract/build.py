@@ -92,7 +92,14 @@ def _tag_extractor(section: ExtractSection, folder: Path | None) -> Extractor:
         adapters = [load_adapter(folder)] if folder is not None else []
     except ValueError as error:
         raise ExtractorError(f"checkpoint={folder}: {error}") from error
-    return TagExtractor(section, load_model(model), Bm25Extractor(section), adapters=adapters)
+    loaded = load_model(model)
+    extractor = TagExtractor(section, loaded, Bm25Extractor(section), adapters=adapters)
+    if section.decoding.engine == "vllm":
+        from aag_ray.extract.vllm_writing import VllmWriter
+        from aag_ray.llm.vllm_engine import VllmEngine
+
+        extractor.writer = VllmWriter(VllmEngine(loaded, section.decoding), adapters, batch=section.batch)
+    return extractor
 
 
 def tag_page(

@@ -1,7 +1,6 @@
 """The writer of tags on vLLM: the same grammar, as the regular expression that vLLM holds its output to.
 
-extractor = TagExtractor(section, engine.loaded)
-extractor.writer = VllmWriter(engine, adapters)
+extractor = build_extractor(ExtractSection(extractor="tags", decoding=DecodingSection(engine="vllm")))
 """
 
 from __future__ import annotations
@@ -27,6 +26,10 @@ class VllmWriter(Writer):
     ) -> None:
         super().__init__(engine.loaded, adapters, pages, batch)
         self.engine = engine
+
+    @property
+    def context(self) -> int:
+        return min(super().context, self.engine.section.vllm.context or super().context)
 
     def _generated(self, prompts: list[list[int]], most: int, grammars: Sequence[TagGrammar] | None) -> list[Written]:
         regexes = [regex_for(each.first, each.last, header=each.header) for each in grammars] if grammars else None

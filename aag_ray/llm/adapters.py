@@ -118,11 +118,30 @@ def stack(adapters: Sequence[Adapter]) -> Adapter:
     )
 
 
+def compose(adapters: Sequence[Adapter]) -> Adapter:
+    """The adapters of several documents for the same rows as one, whose update is the sum of theirs: joined along the rank.
+
+    Raises AdapterError unless they adapt the same layers of as many examples.
+    """
+    first, *others = adapters
+    if any(other.factors.keys() != first.factors.keys() or other.examples != first.examples for other in others):
+        raise AdapterError("adapters of different layers, or of different numbers of examples, cannot be joined")
+    if not others:
+        return first
+    pairs = {name: [each.factors[name] for each in adapters] for name in first.factors}
+    return Adapter({name: (torch.cat([a for a, _ in p], -1), torch.cat([b for _, b in p], 1)) for name, p in pairs.items()})
+
+
 @torch.no_grad()
 def merge(model: nn.Module, adapter: Adapter) -> None:
-    """Add one adapter to the weights of the model, for good. Raises AdapterError for adapters of several examples."""
+    """Add one adapter to the weights of the model, for good.
+
+    Raises AdapterError for adapters of several examples, and for a quantised model, whose weights cannot take one exactly.
+    """
     if adapter.examples > 1:
         raise AdapterError(f"{adapter.examples} adapters cannot be merged into one model")
+    if getattr(model, "is_quantized", False):
+        raise AdapterError("an adapter cannot be merged into quantised weights; load the model without quantize")
     for name in adapter.factors:
         weight: Any = model.get_submodule(name).weight
         weight.add_(adapter.deltas(name)[0].t().to(weight.dtype))

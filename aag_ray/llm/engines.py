@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.streaming import StreamingEngine, StreamPiece
+from aag_ray.llm.streaming import StreamingEngine
+from aag_ray.llm.written import StreamPiece
 
 T = TypeVar("T")
 
@@ -29,6 +30,10 @@ class Engine(Protocol):
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run `function` in the thread that owns the model."""
+        ...
+
+    async def check(self) -> None:
+        """Raises RuntimeError if the engine can answer nothing any more: closed, or what decodes has died."""
         ...
 
     def close(self) -> None:

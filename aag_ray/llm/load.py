@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -73,10 +75,11 @@ def load_model(section: ModelSection, device: str | None = None) -> LoadedModel:
     try:
         config = AutoConfig.from_pretrained(path)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        packed = _quantization(section, dtype, place) if section.quantize else {}
         with progress_bars(sys.stderr.isatty()):
-            model, report = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True)
+            model, report = kind.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **packed)
         tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(f"model {section.name!r} in {path} cannot be loaded: {error}") from error
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
@@ -87,8 +90,22 @@ def load_model(section: ModelSection, device: str | None = None) -> LoadedModel:
     if model.generation_config is not None and model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     flatten_head(model)
-    model.eval().requires_grad_(False).to(place)
+    model.eval().requires_grad_(False)
+    if not packed:  # quantised weights are on their device from the start
+        model.to(place)
     return LoadedModel(model, tokenizer, place, dtype, section.name, path)
+
+
+def _quantization(section: ModelSection, dtype: torch.dtype, device: torch.device) -> dict[str, Any]:
+    """How transformers is told to keep weights in few bits. Raises ImportError without bitsandbytes."""
+    if find_spec("bitsandbytes") is None:
+        raise ImportError(f"quantize={section.quantize} needs bitsandbytes: install the extra gpu, or bitsandbytes alone")
+    kinds: dict[str, dict[str, Any]] = {
+        "int8": {"load_in_8bit": True},
+        "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+    }
+    told = BitsAndBytesConfig(**kinds[section.quantize or ""], bnb_4bit_compute_dtype=dtype)
+    return {"quantization_config": told, "device_map": {"": device}}
 
 
 def _prepare_tokenizer(tokenizer: PreTrainedTokenizerBase, name: str, *, left: bool) -> None:

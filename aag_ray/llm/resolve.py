@@ -69,6 +69,28 @@ def resolve_model(name: str, *, cache: Path | None = None, progress: bool | None
     return found
 
 
+def resolve_trained(name: str, holds: str, *, progress: bool | None = None) -> Path:
+    """The absolute folder of what a job trained, known by its file `holds`: a local folder, or a repository on the hub.
+
+    `name` is a folder or a hub id (with `@revision` if wanted). Of a repository only safetensors, JSON and text are taken.
+    Raises ModelNotFound with what was tried.
+    """
+    folder = Path(name).expanduser().absolute()
+    if (folder / holds).is_file():
+        return folder
+    tried = [f"folder {folder}: {f'no {holds} in it' if folder.is_dir() else 'no such folder'}"]
+    if not name.startswith((".", "/", "~")):
+        repository, _, revision = name.partition("@")
+        try:
+            folder = _downloaded(repository, revision or None, sys.stderr.isatty() if progress is None else progress)
+            if (folder / holds).is_file():
+                return folder
+            tried.append(f"hub {name}: no {holds} in it")
+        except Exception as error:  # whatever the hub's client raises is a reason to report
+            tried.append(f"hub {name}: {_first_line(error)}")
+    raise ModelNotFound(_message(name, tried))
+
+
 def available_models(cache: Path | None = None, *, verify: bool = False) -> list[AvailableModel]:
     """Packaged models, cached or not, and what lies in the local hub cache. `verify` hashes every packaged file."""
     return [_packaged_model(model, cached_folder(model, cache), verify) for model in PACKAGED.values()] + list(_hub_models())
@@ -97,19 +119,22 @@ def _hub_models() -> Iterator[AvailableModel]:
 
 
 def _from_hub(repository: str, revision: str | None, show: bool) -> Path:
+    folder = _downloaded(repository, revision, show)
+    if lacking := _lacking(folder):
+        raise ModelError(lacking)
+    return folder
+
+
+def _downloaded(repository: str, revision: str | None, show: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     silent = are_progress_bars_disabled()
     (enable_progress_bars if show else disable_progress_bars)()
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES)).absolute()
     finally:
         (disable_progress_bars if silent else enable_progress_bars)()
-    lacking = _lacking(folder)
-    if lacking:
-        raise ModelError(lacking)
-    return folder.absolute()
 
 
 def _lacking(folder: Path) -> str:

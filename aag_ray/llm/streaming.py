@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -25,24 +25,15 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from aag_ray.llm.adapters import Adapter, applied, stack
-from aag_ray.llm.engine import newline_tokens, pad
+from aag_ray.llm.engine import pad
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.written import StreamPiece, WrittenText
 
 T = TypeVar("T")
 
 
 class QueueFull(RuntimeError):
     """As many prompts wait as may. The message says how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamPiece:
-    """The next characters of a text. The last piece has `end` set: "stop" or, at `max_new_tokens`, "length"."""
-
-    text: str
-    new_tokens: int
-    prompt_tokens: int = 0
-    end: str = ""
 
 
 @dataclass
@@ -54,8 +45,7 @@ class _Row:
     adapter: Adapter | None
     shared: tuple[Adapter, ...]
     send: Callable[[StreamPiece | BaseException], None]
-    written: list[int] = field(default_factory=list)
-    shown: int = 0
+    written: WrittenText
     done: bool = False
 
     @property
@@ -93,7 +83,8 @@ class StreamingEngine:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
-        row = _Row(tokenizer(prompt)["input_ids"], max_new_tokens, adapter, tuple(shared), send)
+        ids = tokenizer(prompt)["input_ids"]
+        row = _Row(ids, max_new_tokens, adapter, tuple(shared), send, WrittenText(tokenizer, len(ids), max_new_tokens))
         with self._change:
             if self._closed:
                 raise RuntimeError("the engine is closed")
@@ -121,6 +112,11 @@ class StreamingEngine:
             self._calls.append((function, future))
             self._change.notify()
         return await asyncio.wrap_future(future)
+
+    async def check(self) -> None:
+        """Raises RuntimeError if nothing decodes any more."""
+        if self._closed or not self._thread.is_alive():
+            raise RuntimeError("the engine is closed" if self._closed else "the thread that decodes has ended")
 
     def close(self) -> None:
         """End the thread after the batch it is at. What still waits fails."""
@@ -166,7 +162,7 @@ class StreamingEngine:
             [row.ids for row in rows], tokenizer.pad_token_id, left=not loaded.is_encoder_decoder, device=loaded.device
         )
         adapters = [row.adapter for row in rows if row.adapter is not None]
-        writer = _Writer(rows, tokenizer)
+        writer = _Writer(rows)
         with applied(model, *rows[0].shared, stack(adapters) if adapters else None):
             model.generate(
                 input_ids=ids,
@@ -181,11 +177,10 @@ class StreamingEngine:
 
 
 class _Writer(BaseStreamer):
-    """Gives each row's caller its text as tokens come. A text is shown up to the last whole character."""
+    """Gives each row's caller its text as tokens come."""
 
-    def __init__(self, rows: list[_Row], tokenizer: Any) -> None:
-        self.rows, self.tokenizer = rows, tokenizer
-        self.ends = {*newline_tokens(tokenizer), tokenizer.eos_token_id}
+    def __init__(self, rows: list[_Row]) -> None:
+        self.rows = rows
         self.prompt = True
 
     def put(self, value: Tensor) -> None:
@@ -193,21 +188,9 @@ class _Writer(BaseStreamer):
             self.prompt = False
             return
         for row, token in zip(self.rows, value.view(-1).tolist(), strict=True):
-            if not row.done:
-                self._take(row, token)
-
-    def _take(self, row: _Row, token: int) -> None:
-        row.written.append(token)
-        text = self.tokenizer.decode(row.written, skip_special_tokens=True)
-        end = "stop" if token in self.ends else "length" if len(row.written) >= row.max_new_tokens else ""
-        if end:
-            text = text.split("\n")[0]
-        elif text.endswith("\ufffd"):  # a character whose bytes are not all there
-            return
-        if end or len(text) > row.shown:
-            row.send(StreamPiece(text[row.shown :], len(row.written), len(row.ids), end))
-            row.shown = max(row.shown, len(text))
-        row.done = row.done or bool(end)
+            if not row.done and (piece := row.written.add(token)):
+                row.send(piece)
+                row.done = row.done or bool(piece.end)
 
     def end(self) -> None:
         """Every row has had its own end."""

@@ -12,6 +12,7 @@ prompt are joined, written into a folder in memory, loaded under a number of the
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -23,10 +24,10 @@ from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import newline_tokens
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.streaming import QueueFull, StreamPiece
+from aag_ray.llm.streaming import QueueFull
 from aag_ray.llm.vllm_adapters import VllmAdapters
 from aag_ray.llm.vllm_parameters import engine_arguments, sampling
-from aag_ray.llm.written import WrittenText
+from aag_ray.llm.written import StreamPiece, WrittenText
 
 T = TypeVar("T")
 CLOSED = "the engine is closed"
@@ -60,6 +61,7 @@ class VllmEngine:
         except BaseException:
             self._end()
             raise
+        atexit.register(self.close)  # else vLLM's processes hold up the end of this one
 
     async def stream(
         self,
@@ -138,11 +140,17 @@ class VllmEngine:
             raise failures[0]
         return [answer[: answer.index(end)] if end in answer else answer for answer in answers]
 
+    async def check(self) -> None:
+        """Raises RuntimeError if vLLM can answer nothing any more."""
+        if self._closed or self._vllm.errored:
+            raise RuntimeError(CLOSED if self._closed else f"vLLM has died: {self._vllm.dead_error}")
+
     def close(self) -> None:
         """End vLLM and its processes, and remove every adapter's folder. What is being decoded or waits fails."""
         if self._closed:
             return
         self._closed = True
+        atexit.unregister(self.close)
         self._in_loop(_cancelled(self._tasks)).result()
         self._vllm.shutdown()
         self._vllm = None  # its end is not left to the interpreter's

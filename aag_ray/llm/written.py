@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from aag_ray.llm.engine import newline_tokens
-from aag_ray.llm.streaming import StreamPiece
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPiece:
+    """The next characters of a text. The last piece has `end` set: "stop" or, at `max_new_tokens`, "length"."""
+
+    text: str
+    new_tokens: int
+    prompt_tokens: int = 0
+    end: str = ""
 
 
 class WrittenText:

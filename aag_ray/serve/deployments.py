@@ -77,6 +77,10 @@ class EngineDeployment:
                 yield piece
         log.info("read: %d spans of evidence, %d tokens written", len(evidence), written)
 
+    async def check_health(self) -> None:
+        """Serve asks this, and replaces a replica whose engine has died."""
+        await self.parts.check()
+
     def __del__(self) -> None:
         if hasattr(self, "parser"):
             self.parser.close()

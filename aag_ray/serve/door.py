@@ -9,6 +9,8 @@ import asyncio
 import logging
 import re
 import uuid
+from collections.abc import Collection
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,11 +37,12 @@ SECURITY = {
 class Door:
     """ASGI middleware. The request's id is in `scope["state"]["identity"]`, the client's name in `["client"]`.
 
-    Bodies are read whole, up to `body_bytes` and within `body_seconds`: 413 and 408 end the rest.
+    Bodies are read whole, up to `body_bytes` and within `body_seconds`: 413 and 408 end the rest. With `hosts`, so does 421
+    for a request that addresses the server by another name.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, limits: ApiLimitsSection) -> None:
-        self.app, self.keyring, self.limits = app, keyring, limits
+    def __init__(self, app: ASGIApp, keyring: Keyring, limits: ApiLimitsSection, hosts: Collection[str] = ()) -> None:
+        self.app, self.keyring, self.limits, self.hosts = app, keyring, limits, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,6 +66,9 @@ class Door:
             await send(message)
 
         try:
+            if self.hosts and (name := _addressed(headers.get("host", ""))) not in self.hosts:
+                known = f"this server is not called {name!r}; endpoint.hosts lists its names"
+                raise ApiError(421, known, code="misdirected_request")
             if _path(scope).startswith(GUARDED):
                 state["client"] = self.keyring.admit(headers.get("authorization"))
             body = await self._body(headers, receive)
@@ -106,6 +112,14 @@ def _path(scope: Scope) -> str:
     """The path below the prefix that the application is mounted at."""
     root = scope.get("root_path", "")
     return scope["path"].removeprefix(root) if root else scope["path"]
+
+
+def _addressed(host: str) -> str:
+    """The name or address in a Host header, in lower case, without port and brackets."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return host
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -40,7 +40,7 @@ CLIENT_LEFT = 499
 OWNER = "aag-ray"
 _LATER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    **{status: {"model": ErrorReply} for status in (400, 401, 404, 408, 413, 500)},
+    **{status: {"model": ErrorReply} for status in (400, 401, 404, 408, 413, 421, 500)},
     **{status: {"model": ErrorReply, "headers": _LATER} for status in (429, 503)},
 }
 _STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
@@ -165,7 +165,7 @@ def build_gateway(
         add_page(app)
     add_error_handlers(app)
     describe(app, needs_key=bool(section.api_keys))
-    app.add_middleware(Door, keyring=keyring, limits=section.limits)
+    app.add_middleware(Door, keyring=keyring, limits=section.limits, hosts=section.hosts)
     if section.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -19,6 +19,7 @@ from aag_ray.config import (
     FidReaderSection,
     FidTeacherSection,
     HypernetworkSection,
+    InternalizerSection,
     LoraSection,
     ModelSection,
     ReaderSection,
@@ -97,6 +98,22 @@ def build_reading(
     loaded = load_for_training(model, device)
     network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
     return ReaderObjective(loaded, None, network, DistillSection(kd=False), shard_base=shard)
+
+
+def build_internalizer(
+    model: ModelSection,
+    section: InternalizerSection,
+    reader: Path,
+    examples: Path,
+    seed: int,
+    device: torch.device,
+    shard: bool = False,
+) -> ReaderObjective:
+    """A hypernetwork over a frozen text reader, which is also its teacher."""
+    loaded = load_for_training(model, device)
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
+    lora = load_lora(reader)
+    return ReaderObjective(loaded, lora, network, section.distill, lora, shard_base=shard)
 
 
 def build_fid_reader(

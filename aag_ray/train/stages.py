@@ -228,10 +228,11 @@ def run_metrics(run: Run, stage: str) -> Metrics:
 
 
 def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
-    """Every system on every test question; result.json, table.md, plot.png and cases.html."""
+    """Every system on every test question; result.json, table.md, plot.png and cases.html, and the model's card."""
     from aag_ray.awaken.awakened import AwakeningModel
     from aag_ray.evaluate.answering import Answering, summarise
     from aag_ray.evaluate.machine import describe_machine
+    from aag_ray.evaluate.model_card import write_model_card
     from aag_ray.evaluate.report import render_terminal, write_report
     from aag_ray.llm.load import load_model
     from aag_ray.llm.sft import load_lora
@@ -248,6 +249,9 @@ def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     result = summarise(answering, answers, run_metrics(run, "predict").get("seconds_per_document", 0.0))
     result |= {"documents": run_metrics(run, "predict"), "machine": describe_machine()}
     artifacts = write_report(result, folder)
+    files = config.data.files
+    asked = "countries, elements and cities, none of them trained on" if files is None else files.test.name
+    artifacts["card"] = str(write_model_card(trained / "model", result, config.model.name, asked))
     render_terminal(result)
     systems = result["systems"]
     return {

@@ -22,7 +22,8 @@ from aag_ray.answer.request import AnswerRequest, Mode, Role, Turn
 from aag_ray.config import LoraSection, ModelSection
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.sft import new_lora
-from aag_ray.llm.streaming import StreamingEngine, StreamPiece
+from aag_ray.llm.streaming import StreamingEngine
+from aag_ray.llm.written import StreamPiece
 
 TODAY = date(2026, 5, 4)
 QUESTION = "Who governs Peru now?"

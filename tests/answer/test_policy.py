@@ -116,6 +116,16 @@ class TestFromTheWeb:
             "empty": SourceState.NOT_READ,
         }
 
+    async def test_a_page_whose_evidence_came_too_late_is_not_called_irrelevant(self, parts: Make) -> None:
+        made = parts(evidence=1)
+        about_peru(made)
+        made.site.says("/lima", "Lima", "The capital of Peru is a city.")
+        answer = await ask(made, Mode.SEARCH)
+        states = {each.url.rpartition("/")[2]: each.state for each in answer.sources}
+        assert sorted(states.values()) == ["evidence", "nothing_relevant", "passed_over"]
+        assert states["soup"] is SourceState.NOTHING_RELEVANT
+        assert all(each.detail for each in answer.sources if each.state is SourceState.PASSED_OVER)
+
     async def test_a_failed_search_is_told_and_nothing_is_invented(self, parts: Make) -> None:
         made = parts()
         made.site.search_status = 500

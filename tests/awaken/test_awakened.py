@@ -126,6 +126,42 @@ class TestInternalize:
         model.internalize(DOCUMENT)
         assert model.answer(QUESTION) == second
 
+    def test_reads_a_document_once_however_often_it_is_internalized(self, model, calls):
+        one, other = "The yen is the currency of Japan.", DOCUMENT
+        model.internalize(one, other)
+        model.reset()
+        model.internalize(other)
+        model.internalize(one)
+        assert calls == [1, 1]
+
+    def test_keeps_the_documents_that_were_asked_for_last(self, model, calls, monkeypatch):
+        monkeypatch.setattr("aag_ray.awaken.awakened.KEPT_DOCUMENTS", 2)
+        for document in ("One.", "Two.", "One.", "Three.", "One."):
+            model.internalize(document)
+        assert len(calls) == 3
+        model.internalize("Two.")
+        assert len(calls) == 4
+
+    def test_of_several_documents_adds_up_their_updates(self, model):
+        texts = ["The yen is the currency of Japan.", DOCUMENT]
+        both, alone = model.internalize(*texts), [model.internalize(text) for text in texts]
+        for name in both.factors:
+            torch.testing.assert_close(both.deltas(name), alone[0].deltas(name) + alone[1].deltas(name))
+
+    def test_reads_a_long_document_in_parts_to_its_end(self, model, calls, monkeypatch):
+        monkeypatch.setattr("aag_ray.awaken.awakened.READ_AT_ONCE", 64)
+        long = " ".join(f"Town number {n} lies by the sea." for n in range(20))
+        whole = model.internalize(long)
+        rank = next(iter(whole.factors.values()))[0].shape[2]
+        assert rank % 2 == 0
+        assert rank > 2
+        other = model.internalize(long.replace("number 19 lies", "number 19 stands"))
+        assert any(not torch.equal(whole.deltas(name), other.deltas(name)) for name in whole.factors)
+
+    def test_needs_a_document(self, model):
+        with pytest.raises(ValueError, match="no document to internalize"):
+            model.internalize()
+
     def test_does_not_touch_what_is_awakened(self, model):
         before = model.awaken(QUESTION).answer()
         model.internalize(DOCUMENT)

@@ -15,6 +15,7 @@ from aag_ray.llm.adapters import (
     adaptable_layers,
     applied,
     bare,
+    compose,
     make_adaptable,
     stack,
 )
@@ -235,6 +236,20 @@ class TestAdapter:
     def test_of_other_layers_is_not_stacked(self, tiny_llama):
         with pytest.raises(AdapterError, match="different layers"):
             stack([random_adapter(tiny_llama, 1, ("q_proj",)), random_adapter(tiny_llama, 1, ("v_proj",))])
+
+    def test_joined_has_the_sum_of_the_updates_and_the_sum_of_the_ranks(self, tiny_llama):
+        one, two = random_adapter(tiny_llama, 3), random_adapter(tiny_llama, 3, seed=9)
+        both = compose([one, two])
+        for name in one.factors:
+            torch.testing.assert_close(both.deltas(name), one.deltas(name) + two.deltas(name))
+            assert both.factors[name][0].shape[2] == one.factors[name][0].shape[2] + two.factors[name][0].shape[2]
+
+    def test_joined_alone_is_itself_and_of_other_examples_or_layers_is_refused(self, tiny_llama):
+        one = random_adapter(tiny_llama, 3)
+        assert compose([one]) is one
+        for other in (one.select([0]), Adapter(dict(list(one.factors.items())[1:]))):
+            with pytest.raises(AdapterError, match="cannot be joined"):
+                compose([one, other])
 
     def test_mean_has_the_mean_of_the_updates(self, tiny_llama):
         adapter = random_adapter(tiny_llama, 5)

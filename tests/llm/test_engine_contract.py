@@ -20,7 +20,8 @@ from aag_ray.llm.adapters import Adapter, AdapterError
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.engines import Engine, build_engine
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.streaming import QueueFull, StreamPiece
+from aag_ray.llm.streaming import QueueFull
+from aag_ray.llm.written import StreamPiece
 
 PROMPTS = [
     "Question: What is the capital of France?\nAnswer:",
@@ -175,6 +176,11 @@ async def test_functions_run_in_one_thread_and_their_errors_come_back(engine: En
         await engine.call(lambda: 1 // 0)
 
 
+@pytest.mark.asyncio
+async def test_an_engine_that_answers_is_well(engine: Engine):
+    await engine.check()
+
+
 def test_any_event_loop_may_ask(engine: Engine):
     texts = {text(asyncio.run(pieces_of(engine, PROMPTS[0]))) for _ in range(2)}
     assert len(texts) == 1
@@ -192,4 +198,6 @@ def test_a_closed_engine_takes_nothing_and_leaves_nothing(engine: Engine, folder
         asyncio.run(pieces_of(engine, PROMPTS[0]))
     with pytest.raises(RuntimeError, match="closed"):
         asyncio.run(engine.call(int))
+    with pytest.raises(RuntimeError, match="closed"):
+        asyncio.run(engine.check())
     assert list(folder.iterdir()) == []

@@ -8,15 +8,25 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, LlamaForCausalLM, PreTrainedTokenizerFast, T5ForConditionalGeneration
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5ForConditionalGeneration,
+)
 
-from aag_ray.config import ModelSection
+from aag_ray.config import LoraSection, ModelSection
+from aag_ray.llm.adapters import AdapterError, merge
 from aag_ray.llm.load import FlatHead, LoadedModel, choose_dtype, flatten_head, load_model
 from aag_ray.llm.packaged import ModelError
 from aag_ray.llm.resolve import ModelNotFound
+from aag_ray.llm.sft import SftObjective, new_lora
 
 TEXT = "Question: Which metal is Au?\nAnswer: gold, naïvely 金\n"
 
@@ -127,3 +137,66 @@ def test_a_tokenizer_of_another_model_is_refused(tiny_model_folder: Path, tmp_pa
     tokenizer.save_pretrained(folder)
     with pytest.raises(ModelError, match="tokenizer of another model"):
         load_model(ModelSection(name=str(folder)), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast) -> LoadedModel:
+    """A random decoder whose layers are as wide as blocks of 4 bits want them: multiples of 64."""
+    torch.manual_seed(29)
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny-64"
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return load_model(ModelSection(name=str(folder), dtype="float32"), "cpu")
+
+
+def weights(loaded: LoadedModel) -> Any:
+    return loaded.model.get_submodule("model.layers.0.mlp.down_proj").weight
+
+
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+class TestInFewBits:
+    """Linear layers but the head in 8 or 4 bits, adapters in full on top of them."""
+
+    @pytest.fixture
+    def packed(self, whole: LoadedModel, kind: Any) -> LoadedModel:
+        return load_model(ModelSection(name=str(whole.path), dtype="float32", quantize=kind), "cpu")
+
+    def test_weights_are_small_and_outputs_near(self, packed: LoadedModel, whole: LoadedModel) -> None:
+        assert weights(packed).nbytes * 3 < weights(whole).nbytes
+        ids = torch.tensor([packed.tokenizer("What is the symbol of gold?")["input_ids"]])
+        ours, theirs = (torch.log_softmax(each.model.forward(input_ids=ids).logits, -1) for each in (packed, whole))
+        assert not torch.equal(ours, theirs)
+        assert (ours - theirs).abs().mean() < 0.1 * theirs.std()
+
+    def test_an_adapter_is_trained_on_weights_that_stay(self, packed: LoadedModel) -> None:
+        objective = SftObjective(packed, new_lora(packed, LoraSection(rank=4), seed=1))
+        rows = [{"id": "a", "prompt": "What is the symbol of gold?", "target": " Au"}]
+        adapter: Any = objective.lora
+        before = float(objective.row_losses(rows))
+        base = weights(packed).clone()
+        optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-2)
+        for _ in range(5):
+            objective.row_losses(rows).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        assert float(objective.row_losses(rows)) < before
+        assert torch.equal(weights(packed), base)
+
+    def test_no_adapter_is_merged_into_it(self, packed: LoadedModel) -> None:
+        adapter: Any = new_lora(packed, LoraSection(rank=4), seed=1)
+        with pytest.raises(AdapterError, match="without quantize"):
+            merge(packed.model, adapter())
+
+
+def test_without_bitsandbytes_it_is_asked_for(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aag_ray.llm.load.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="quantize=nf4 needs bitsandbytes: install the extra gpu"):
+        load_model(ModelSection(name=str(tiny_model_folder), quantize="nf4"), "cpu")

@@ -18,10 +18,11 @@ import pytest
 
 from aag_ray.artifacts import file_hash, write_json
 from aag_ray.llm.packaged import PACKAGED, cached_folder
-from aag_ray.llm.resolve import ModelNotFound, available_models, resolve_model
+from aag_ray.llm.resolve import ModelNotFound, available_models, resolve_model, resolve_trained
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RESOLVE = "import sys; from aag_ray.llm.resolve import resolve_model; print(resolve_model(sys.argv[1]))"
+TRAINED = "import sys; from aag_ray.llm.resolve import resolve_trained; print(resolve_trained(sys.argv[1], 'aag.json'))"
 
 
 def put_in_cache(name: str, model: Path, cache: Path) -> Path:
@@ -118,22 +119,23 @@ def test_but_never_for_a_revision_that_was_asked_for(tiny_model_folder: Path, tm
 def hub_of(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """A local server that speaks as much of the hub's protocol as a download takes; its address and the paths asked for."""
     asked: list[str] = []
+    files = {each.relative_to(folder).as_posix(): each for each in folder.rglob("*") if each.is_file()}
 
     class Hub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             asked.append(path)
             if path.startswith("/api/models/team/tiny/revision/"):
-                files = [{"rfilename": each.name} for each in folder.iterdir()]
-                self.answer(json.dumps({"id": "team/tiny", "sha": COMMIT, "siblings": files}).encode())
+                siblings = [{"rfilename": name} for name in files]
+                self.answer(json.dumps({"id": "team/tiny", "sha": COMMIT, "siblings": siblings}).encode())
             elif path.startswith("/api/models/team/tiny/tree/"):
                 entries = [
-                    {"type": "file", "path": each.name, "size": each.stat().st_size, "oid": file_hash(each)[:40]}
-                    for each in folder.iterdir()
+                    {"type": "file", "path": name, "size": each.stat().st_size, "oid": file_hash(each)[:40]}
+                    for name, each in files.items()
                 ]
                 self.answer(json.dumps(entries).encode())
             elif path.startswith("/team/tiny/resolve/"):
-                file = folder / path.rpartition("/")[2]
+                file = files[path.removeprefix("/team/tiny/resolve/").partition("/")[2]]
                 self.answer(file.read_bytes(), {"ETag": f'"{file_hash(file)[:40]}"', "X-Repo-Commit": COMMIT})
             else:
                 self.send_error(404)
@@ -162,10 +164,10 @@ def hub_of(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.server_close()
 
 
-def resolve_elsewhere(name: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def resolve_elsewhere(name: str, code: str = RESOLVE, **settings: str) -> subprocess.CompletedProcess[str]:
     """Resolve in a process of its own, because the hub's client reads its settings once."""
     environment = os.environ | {"NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"} | settings
-    return subprocess.run([sys.executable, "-c", RESOLVE, name], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code, name], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_hub_id_is_downloaded_without_its_pickles_and_found_offline_afterwards(
@@ -184,6 +186,42 @@ def test_a_hub_id_is_downloaded_without_its_pickles_and_found_offline_afterwards
     assert "/api/models/team/tiny/revision/v2" in asked
     offline = resolve_elsewhere("team/tiny@v2", HF_HUB_OFFLINE="1", HF_HOME=home)
     assert offline.stdout == online.stdout, offline.stderr
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A folder as a job leaves it, with a pickle that somebody put beside it."""
+    folder = tmp_path / "trained"
+    for name in ("reader", "hypernetwork"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text("{}")
+        (folder / name / "model.safetensors").write_bytes(name.encode())
+    (folder / "aag.json").write_text("{}")
+    (folder / "reader" / "optimizer.pt").write_bytes(b"a pickle")
+    return folder
+
+
+def test_what_was_trained_here_is_found_in_its_folder(trained: Path) -> None:
+    assert resolve_trained(str(trained), "aag.json") == trained
+
+
+def test_what_was_trained_elsewhere_comes_from_the_hub_without_pickles(trained: Path, tmp_path: Path) -> None:
+    with hub_of(trained) as (address, _):
+        found = resolve_elsewhere("team/tiny", TRAINED, HF_ENDPOINT=address, HF_HUB_OFFLINE="0", HF_HOME=str(tmp_path / "home"))
+    assert found.returncode == 0, found.stderr
+    folder = Path(found.stdout.strip())
+    assert (folder / "reader" / "model.safetensors").read_bytes() == b"reader"
+    assert not (folder / "reader" / "optimizer.pt").exists()
+
+
+def test_a_folder_or_repository_of_something_else_says_what_was_tried(tiny_model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"tiny.*: no aag\.json in it"):
+        resolve_trained(str(tiny_model_folder), "aag.json")
+    with pytest.raises(ModelNotFound, match="no such folder"):
+        resolve_trained(str(tmp_path / "nothing"), "aag.json")
+    with hub_of(tiny_model_folder) as (address, _):
+        other = resolve_elsewhere("team/tiny", TRAINED, HF_ENDPOINT=address, HF_HUB_OFFLINE="0", HF_HOME=str(tmp_path / "home"))
+    assert "hub team/tiny: no aag.json in it" in other.stderr
 
 
 def test_models_at_hand_are_listed_with_their_damage(

@@ -11,7 +11,8 @@ import torch
 from aag_ray.llm.adapters import Adapter, adaptable_layers
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.streaming import QueueFull, StreamingEngine, StreamPiece
+from aag_ray.llm.streaming import QueueFull, StreamingEngine
+from aag_ray.llm.written import StreamPiece
 
 PROMPTS = [
     "Question: What is the capital of France?\nAnswer:",

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from aag_ray.answer.parsed import PARSE_SCHEMA, read_parsed
 from aag_ray.config import DecodingSection, ExtractSection, ModelSection
-from aag_ray.extract.build import tag_page
+from aag_ray.extract.build import build_extractor, tag_page
 from aag_ray.extract.grammar import TagGrammar
 from aag_ray.extract.tag_model import TagExtractor
 from aag_ray.extract.vllm_writing import VllmWriter, closed
@@ -244,3 +244,21 @@ class TestAPackagedModel:
         assert extractor.counts["windows"] == 1
         assert extractor.counts["failed_windows"] == 0
         assert all(1 <= each.tag <= len(page.spans) for each in extraction.evidence)
+
+    def test_a_configuration_puts_the_tag_extractor_on_it(self, decoding: MakeDecoding, tmp_path: Path):
+        section = decoding("vllm", tmp_path)
+        vllm = section.vllm.model_copy(update={"context": 1024, "cache_bytes": 1 << 30})
+        asked = {"extractor": "tags", "budget": 1.0, "model": {"dtype": "float32"}}
+        extractor = build_extractor(
+            ExtractSection.model_validate(asked | {"decoding": section.model_copy(update={"vllm": vllm})})
+        )
+        assert isinstance(extractor, TagExtractor)
+        assert isinstance(extractor.writer, VllmWriter)
+        try:
+            long = tag_page("\n\n".join(f"Line {n} says that tin is soft." for n in range(200)), "u", kind="text").tagged
+            extraction = extractor.extract("What is soft?", [long])
+        finally:
+            extractor.writer.engine.close()
+        assert extractor.counts["windows"] > 1
+        assert extractor.counts["failed_windows"] == 0
+        assert all(1 <= each.tag <= len(long.spans) for each in extraction.evidence)

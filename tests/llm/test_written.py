@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from aag_ray.llm.streaming import StreamPiece
-from aag_ray.llm.written import WrittenText
+from aag_ray.llm.written import StreamPiece, WrittenText
 
 
 def pieces(tokenizer: PreTrainedTokenizerFast, tokens: list[int], most: int, *, cut: bool = False) -> list[StreamPiece]:

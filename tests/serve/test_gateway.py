@@ -361,6 +361,19 @@ class TestHeaders:
         other = preflight | {"Origin": "https://other.example"}
         assert "access-control-allow-origin" not in named.options(CHAT, headers=other).headers
 
+    @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000"])
+    def test_it_answers_to_its_names(self, serve: Serve, host: str) -> None:
+        client = serve(hosts=["localhost", "127.0.0.1", "::1"]).client
+        assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+    @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", "localhost.", "[::1", "", "localhost@x"])
+    def test_by_another_name_nothing_is_reached(self, serve: Serve, host: str) -> None:
+        server = serve(hosts=["localhost", "127.0.0.1", "::1"])
+        for path in ("/", "/healthz", "/v1/models"):
+            response = server.client.get(path, headers={"Host": host})
+            assert response.status_code == 421
+            assert error(response)["code"] == "misdirected_request"
+
     @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
     def test_what_another_sites_form_may_send_unasked_is_not_read(self, serve: Serve, kind: str) -> None:
         body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": "Who?"}]}).encode()

@@ -1,0 +1,66 @@
+"""How a hypernetwork learns to read documents into parameters, and how it is measured what they carry."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aag_ray.config.aag import DataSection, DistillSection, HypernetworkSection, LoraSection
+from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, RunSection, Share, TrainingSection
+from aag_ray.settings import Section
+
+
+class KnowledgeDataSection(DataSection):
+    """Passages, each with the questions it answers: those of the first `passages` contexts that hold an answer.
+
+    Questions on `unseen_relations` are kept out of training and dev, and scored apart; only the embedded world names relations.
+    """
+
+    passages: Positive = 5
+    unseen_relations: tuple[str, ...] = ()
+
+
+class TextReaderSection(Section):
+    """The reader of a document in its prompt: what knowledge in the parameters is measured against, and distilled from."""
+
+    lora: LoraSection = LoraSection()
+    training: TrainingSection = TrainingSection()
+
+
+class InternalizerSection(Section):
+    """The hypernetwork, trained over the frozen text reader to answer from a document that it alone was given.
+
+    A share `shown` of the documents stands in the prompt as well, so that both together are learned. Of the others a share
+    `distill.share` is taught by the text reader with the document in its prompt (context distillation).
+    """
+
+    hypernetwork: HypernetworkSection = HypernetworkSection()
+    distill: DistillSection = DistillSection(share=0.25)
+    training: TrainingSection = TrainingSection()
+    shown: Share = 0.15
+
+
+class KnowledgeEvaluationSection(Section):
+    """What is measured. `together` are numbers of documents whose adapters are joined into one, to see them disturb each other.
+
+    `questions` of the test split are asked, None is all.
+    """
+
+    questions: Positive | None = None
+    together: tuple[Positive, ...] = (2, 4)
+    batch: Positive = 64
+    max_answer_tokens: Positive = 16
+    bootstrap_samples: Positive = 2000
+
+
+class TrainKnowledgeConfig(JobConfig):
+    """Everything `jobs/train_knowledge.py` can be told. `stage` runs one stage on what is finished before it."""
+
+    run: RunSection = RunSection(name="knowledge")
+    stage: Literal["all", "data", "reader", "internalizer", "evaluate"] = "all"
+    seed: Natural = 29
+    model: ModelSection = ModelSection()
+    data: KnowledgeDataSection = KnowledgeDataSection()
+    reader: TextReaderSection = TextReaderSection()
+    internalizer: InternalizerSection = InternalizerSection()
+    cluster: ClusterSection = ClusterSection()
+    evaluate: KnowledgeEvaluationSection = KnowledgeEvaluationSection()
