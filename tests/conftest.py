@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
             # As many as the other process has time for.
-            elsewhere = file.startswith(("tests/serve/", "tests/deploy/"))
+            elsewhere = file.startswith(("tests/serve/", "tests/deploy/", "tests/train/test_fid", "tests/train/test_knowledge"))
             return "clusters" if not elsewhere and "pytest.mark.cluster" in (config.rootpath / file).read_text() else file
 
     return ClustersTogether(config, log)
