@@ -11,10 +11,9 @@ from aag_ray.artifacts import Run, file_hash, read_table, write_atomically, writ
 from aag_ray.awaken.fid_inputs import fid_examples
 from aag_ray.config import FidReaderSection, FidTeacherSection, TrainFidConfig
 from aag_ray.job import JobResult
-from aag_ray.pipelines.ray_connection import connected
 from aag_ray.qa_files import QaFileError, read_questions
 from aag_ray.records import Document, Question
-from aag_ray.train.staged import Work, run_stages
+from aag_ray.train.staged import Work, run_job_stages
 from aag_ray.world.questions import load_splits
 
 # The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
@@ -29,16 +28,10 @@ DOCUMENTS = "documents.parquet"
 
 def train_fid(config: TrainFidConfig) -> JobResult:
     """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
-    folder = (config.run.root / config.run.name).absolute()
-    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
     for path in (*config.evaluate.also.values(), *filter(None, [config.documents])):
         if not path.exists():
             raise QaFileError(f"{path} is not there")  # now, not after days of training
-    with Run.open(folder, fresh=config.run.fresh) as run, connected():
-        run_stages(config, run, WORK, DECIDES, wanted)
-        manifests = {name: run.stage(name).manifest for name in wanted}
-        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
-        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
+    return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
 def data(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from aag_ray.awaken.knowledge import internalizer_examples, text_examples
 from aag_ray.awaken.mixture import reading_examples
 from aag_ray.config import TrainingSection, TrainKnowledgeConfig
 from aag_ray.job import JobResult
-from aag_ray.pipelines.ray_connection import connected
 from aag_ray.records import SPLITS, Question
 from aag_ray.settings import ConfigError
-from aag_ray.train.staged import Work, run_stages
+from aag_ray.train.staged import Work, run_job_stages
 from aag_ray.world.questions import load_splits
 
 Metrics = dict[str, Any]
@@ -31,13 +30,7 @@ DECIDES = {
 
 def train_knowledge(config: TrainKnowledgeConfig) -> JobResult:
     """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
-    folder = (config.run.root / config.run.name).absolute()
-    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
-    with Run.open(folder, fresh=config.run.fresh) as run, connected():
-        run_stages(config, run, WORK, DECIDES, wanted)
-        manifests = {name: run.stage(name).manifest for name in wanted}
-        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
-        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
+    return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
 def data(config: TrainKnowledgeConfig, run: Run, folder: Path) -> Metrics:

@@ -17,10 +17,9 @@ from aag_ray.answer.parsing.examples import Labelled, ParserExample, Recalled, l
 from aag_ray.artifacts import Run, fingerprint, read_table, write_atomically, write_json, write_table
 from aag_ray.config import ModelSection, TrainParserConfig
 from aag_ray.job import JobResult
-from aag_ray.pipelines.ray_connection import connected
 from aag_ray.qa_files import QaFileError
 from aag_ray.records import SPLITS
-from aag_ray.train.staged import Work, run_stages
+from aag_ray.train.staged import Work, run_job_stages
 
 Metrics = dict[str, Any]
 # The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
@@ -30,13 +29,7 @@ WEIGHTS = "weights"  # where a model that was trained whole stands, beside its s
 
 def train_parser(config: TrainParserConfig) -> JobResult:
     """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
-    folder = (config.run.root / config.run.name).absolute()
-    wanted = tuple(DECIDES) if config.stage == "all" else (config.stage,)
-    with Run.open(folder, fresh=config.run.fresh) as run, connected():
-        run_stages(config, run, WORK, DECIDES, wanted)
-        manifests = {name: run.stage(name).manifest for name in wanted}
-        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
-        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
+    return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
 def data(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:

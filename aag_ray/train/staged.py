@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
 from aag_ray.config import JobConfig
+from aag_ray.job import JobResult
+from aag_ray.pipelines.ray_connection import connected
 
 C = TypeVar("C", bound=JobConfig)
 Work = Callable[[C, Run, Path], dict[str, Any]]
@@ -20,6 +22,19 @@ def stage_fingerprints(config: JobConfig, decides: Mapping[str, Sequence[str]]) 
     for name, sections in decides.items():
         before = prints[name] = fingerprint(before, {section: values[section] for section in sections})
     return prints
+
+
+def run_job_stages(config: C, stage: str, work: Mapping[str, Work[C]], decides: Mapping[str, Sequence[str]]) -> JobResult:
+    """Do `stage`, or all of them, in the run that `config` names; their metrics and folders are the job's.
+
+    Raises RunError if a single stage is asked for and one before it is missing.
+    """
+    wanted = tuple(decides) if stage == "all" else (stage,)
+    with Run.open((config.run.root / config.run.name).absolute(), fresh=config.run.fresh) as run, connected():
+        run_stages(config, run, work, decides, wanted)
+        manifests = {name: run.stage(name).manifest for name in wanted}
+        metrics = {name: manifest.metrics for name, manifest in manifests.items() if manifest is not None}
+        return JobResult(metrics, {name: str(run.folder / name) for name in metrics})
 
 
 def run_stages(

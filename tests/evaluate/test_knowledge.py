@@ -54,15 +54,15 @@ class TestToldQuestions:
 
 class TestSystems:
     @pytest.fixture
-    def test_of(self, model: AwakeningModel) -> KnowledgeTest:
+    def knowledge(self, model: AwakeningModel) -> KnowledgeTest:
         documents, told = told_questions(
             [question(n, passage(n), relation="group" if n == 2 else "capital", entity=f"Number {n}") for n in range(6)], 1
         )
         return KnowledgeTest(model, documents, told, SECTION, ["group"], seed=1)
 
     @pytest.fixture
-    def result(self, test_of: KnowledgeTest) -> dict[str, Any]:
-        return test_of.run()
+    def result(self, knowledge: KnowledgeTest) -> dict[str, Any]:
+        return knowledge.run()
 
     def test_every_way_is_asked_for_every_question(self, result: dict[str, Any]) -> None:
         ways = {"closed_book", "text", "parameters", "both", "parameters_shuffled", "parameters_mean", "both_shuffled"}
@@ -84,11 +84,11 @@ class TestSystems:
             assert row["both"] == row["both_shuffled"] == row["text"]
         assert result["differences"]["parameters-closed_book"]["value"] == 0
 
-    def test_several_documents_hold_the_right_one(self, test_of: KnowledgeTest) -> None:
-        test_of.adapters = test_of.model.adapters([None] * 6, test_of.documents)
-        for texts, _ in (test_of._systems()[f"text_{count}"] for count in SECTION.together):
+    def test_several_documents_hold_the_right_one(self, knowledge: KnowledgeTest) -> None:
+        knowledge.adapters = knowledge.model.adapters([None] * 6, knowledge.documents)
+        for texts, _ in (knowledge._systems()[f"text_{count}"] for count in SECTION.together):
             for row, text in enumerate(texts):
-                assert prompts.document_line(test_of.documents[test_of.told[row].document]) in text
+                assert prompts.document_line(knowledge.documents[knowledge.told[row].document]) in text
 
     def test_a_stranger_document_does_not_speak_of_the_question(self, model: AwakeningModel) -> None:
         same = [Passage(f"p{n}", "Peru", f"Peru has {n} rivers.", has_answer=True) for n in range(4)]
