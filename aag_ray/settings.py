@@ -118,6 +118,8 @@ def _explain(kind: type[Section], problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(sorted(_section_at(kind, problem["loc"][:-1]).model_fields))
         return f"{key}={problem['input']!r}: unknown key; allowed here: {allowed}"
+    if not problem["loc"]:  # about several settings together: the message names them
+        return str(problem["msg"])
     return f"{key}={problem['input']!r}: {problem['msg']}"
 
 
