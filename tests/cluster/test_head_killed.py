@@ -47,8 +47,9 @@ def kill_head(process: subprocess.Popen[str]) -> None:
 
 def run_until(stage: str | None, model: Path, root: Path) -> tuple[int, str]:
     """Run the job, kill the head as soon as `stage` has begun, and give the exit status with all that was printed."""
+    environment = os.environ | {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}  # rather than a minute of waiting for it
     process = subprocess.Popen(
-        command(model, root), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        command(model, root), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
     )
     assert process.stdout is not None
     printed = []
