@@ -13,6 +13,7 @@ from aag_ray.config.basics import JobConfig, ModelSection, Natural, Positive, Ru
 from aag_ray.settings import Section
 
 Truncation = Literal["half", "random", "equal", "initial", "rear"]
+LongTextMetric = Literal["f1", "character_f1", "rouge_l", "accuracy", "edit_similarity", "numbers"]
 
 
 def _check_positions(positions: Sequence[int], most: int, name: str) -> None:
@@ -89,10 +90,16 @@ class KeyValueSection(Section):
 
 
 class LongTextSection(Section):
-    """Rows of LongBench's form (arXiv 2308.14508) from `file`, the first `rows` of each data set in it; None is all."""
+    """Rows of LongBench's form (arXiv 2308.14508) from `file`, the first `rows` of each data set in it; None is all.
+
+    Each is asked and scored as LongBench does with its data set, those of other data sets by `metric`: short answers (f1, with
+    EM), Chinese ones (character_f1), texts (rouge_l), one of the row's all_classes (accuracy), the next line of code
+    (edit_similarity), or numbers. Without `metric` other data sets are refused.
+    """
 
     file: Path | None = None
     rows: Positive | None = None
+    metric: LongTextMetric | None = None
 
 
 class EvaluateZeroShotConfig(JobConfig):

@@ -18,8 +18,13 @@ def rouge_l(prediction: str, answers: Sequence[str]) -> float:
     """
     if not answers:
         raise ValueError("a question without an accepted answer cannot be scored")
-    said = _WORDS.findall(prediction.lower())
-    return max(_f1(said, _WORDS.findall(answer.lower())) for answer in answers)
+    said = words(prediction)
+    return max(_f1(said, words(answer)) for answer in answers)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case without punctuation, a Chinese or Japanese character each for itself."""
+    return _WORDS.findall(text.lower())
 
 
 def common_length(a: Sequence[Hashable], b: Sequence[Hashable]) -> int:

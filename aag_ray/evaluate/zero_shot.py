@@ -14,9 +14,9 @@ from aag_ray.artifacts import Manifest, Run, file_hash, fingerprint, write_atomi
 from aag_ray.config import EvaluateZeroShotConfig
 from aag_ray.evaluate import zero_shot_tasks as tasks
 from aag_ray.evaluate.intervals import bootstrap
+from aag_ray.evaluate.long_texts import long_texts
 from aag_ray.evaluate.machine import describe_machine
-from aag_ray.evaluate.metrics import best_subspan_em, exact_match, f1, has_answer
-from aag_ray.evaluate.rouge import rouge_l
+from aag_ray.evaluate.metrics import has_answer
 from aag_ray.evaluate.truncation import truncated
 from aag_ray.evaluate.zero_shot_files import KeyValueRow, LongTextRow, read_rows
 from aag_ray.evaluate.zero_shot_table import table
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from aag_ray.llm.load import LoadedModel
 
 Say = Callable[[str], None]
-METRICS = {"em": exact_match, "subspan": best_subspan_em, "f1": f1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def settings_of(config: EvaluateZeroShotConfig) -> tuple[list[Question], list[Se
         made = tasks.made_key_values(pairs.rows, pairs.keys, config.seed)
         settings += tasks.key_value(read_rows(pairs.file, KeyValueRow, pairs.rows) if pairs.file else made, pairs)
     if long.file is not None:
-        settings += tasks.long_texts(read_rows(long.file, LongTextRow), long.rows)
+        settings += long_texts(read_rows(long.file, LongTextRow), long)
     for setting in settings:
         if all(each.lacking for each in setting.asked):
             raise QaFileError(
@@ -136,8 +135,12 @@ def answer(loaded: LoadedModel, setting: Setting, config: EvaluateZeroShotConfig
     made = [fitted(loaded.tokenizer, asked, room, config) for asked in setting.asked]
     texts = [text for text, each in made if each.asked]
     written = iter(write(loaded, texts, setting.tokens, config.batch_tokens, lines=setting.lines))
-    answered = [replace(each, prediction=next(written).text) if each.asked else each for _, each in made]
-    return [each if each.prediction or not each.asked else replace(each, outcome=Outcome.EMPTY_RESULT) for each in answered]
+
+    def answered(each: Prediction) -> Prediction:
+        text = next(written).text
+        return replace(each, prediction=text, outcome=Outcome.OK if text.strip() else Outcome.EMPTY_RESULT)
+
+    return [answered(each) if each.asked else each for _, each in made]
 
 
 def fitted(tokenizer: Any, asked: Asked, room: int, config: EvaluateZeroShotConfig) -> tuple[str, Prediction]:
@@ -166,10 +169,9 @@ def fitted(tokenizer: Any, asked: Asked, room: int, config: EvaluateZeroShotConf
 
 def summarise(setting: Setting, predictions: Sequence[Prediction], config: EvaluateZeroShotConfig) -> dict[str, Any]:
     """Means in percent with intervals over all rows, how the rows ended, and what was read."""
-    measures = {"rouge_l": rouge_l} if setting.rouge else METRICS
     scores = {
         name: [measure(each.prediction, each.answers) if each.asked else 0.0 for each in predictions]
-        for name, measure in measures.items()
+        for name, measure in setting.measures.items()
     }
     means = {name: bootstrap(each, config.bootstrap_samples, config.seed).to_dict() for name, each in scores.items()}
     return means | {

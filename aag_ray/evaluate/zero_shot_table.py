@@ -19,7 +19,14 @@ PUBLISHED = {
     "DPR + AAG": (33.7, 44.5, 31.9),
 }
 BESIDE = {"open_qa/closed_book": "Llama2-7B", "open_qa/retrieval": "DPR + ICL"}
-COLUMNS = ("Setting", "Rows", "EM, % (95 % interval)", "Subspan EM", "F1", "ROUGE-L")
+COLUMNS = ("Setting", "Rows", "EM, % (95 % interval)", "Subspan EM", "F1", "The task's own score")
+OWN = {
+    "rouge_l": "ROUGE-L",
+    "character_f1": "F1 of characters",
+    "accuracy": "accuracy",
+    "edit_similarity": "edit similarity",
+    "numbers": "right numbers",
+}
 COSTS = ("Not asked", "Cut", "Prompt tokens", "s/question", "Published EM")
 
 
@@ -28,12 +35,13 @@ def table(result: Mapping[str, Any], data_set: str | None = None) -> str:
     place = list(DATA_SETS).index(data_set) if data_set else None
     lines: list[tuple[str, ...]] = [COLUMNS + COSTS]
     for name, row in result["settings"].items():
-        rows = (row.get("em") or row["rouge_l"])["n"]
+        rows = next(row[key] for key in ("em", *OWN) if key in row)["n"]
+        own = next((f"{label} {interval_text(row[key])}" for key, label in OWN.items() if key in row), MISSING)
         scores = [interval_text(row.get("em")), *(number_text(row.get(key), ".1f") for key in ("subspan", "f1"))]
         counts = (f"{rows - row['asked']}", f"{row['cut']}")
         costs = (f"{row['prompt_tokens']:,.0f}", f"{row['seconds_per_question']:.3f}")
         beside = MISSING if place is None or name not in BESIDE else f"{PUBLISHED[BESIDE[name]][place]}"
-        lines.append((name.replace("|", "\\|"), f"{rows}", *scores, interval_text(row.get("rouge_l")), *counts, *costs, beside))
+        lines.append((name.replace("|", "\\|"), f"{rows}", *scores, own, *counts, *costs, beside))
     published = [("", *DATA_SETS.values()), *((name, *map(str, figures)) for name, figures in PUBLISHED.items())]
     return f"{_markdown(lines)}\n{SOURCE}:\n\n{_markdown(published)}"
 

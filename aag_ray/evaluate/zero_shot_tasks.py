@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aag_ray import prompts
 from aag_ray.config import KeyValueSection, MultiDocumentSection, OpenQaSection
-from aag_ray.evaluate.metrics import has_answer
-from aag_ray.evaluate.zero_shot_files import KeyValueRow, LongTextRow
+from aag_ray.evaluate.metrics import best_subspan_em, exact_match, f1, has_answer
+from aag_ray.evaluate.zero_shot_files import KeyValueRow
 from aag_ray.records import Passage, Question
 
 SHORT = "Answer with a word or a short phrase only."
@@ -19,6 +19,9 @@ READ = f"Read the text, then answer the question about it. {SHORT}"
 FOUND = f"{SHORT} One of these search results holds the answer."
 PAIRS = "Below are keys with their values, one pair a line. Reply with the value of the key that is asked for and nothing else."
 IMAGINE = "Write a short passage of facts that helps to answer the question."
+
+Measure = Callable[[str, Sequence[str]], float]  # of a prediction and the accepted answers, 0..1
+SHORT_ANSWER: Mapping[str, Measure] = {"em": exact_match, "subspan": best_subspan_em, "f1": f1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A row of the table. An answer has up to `tokens` tokens, in one line or several, and is scored by ROUGE-L or as short."""
+    """A row of the table. An answer has up to `tokens` tokens, in one line or several, and is scored by `measures`."""
 
     name: str
     asked: list[Asked]
     tokens: int
-    rouge: bool = False
+    measures: Mapping[str, Measure] = field(default_factory=lambda: SHORT_ANSWER)
     lines: bool = False
 
 
@@ -68,7 +71,7 @@ def open_qa(mode: str, questions: Sequence[Question], section: OpenQaSection, do
         shown = [_numbered(each.contexts[: section.passages]) for each in questions]
         asked = [replace(a, parts=s, lacking="" if s else f"{a.id} has no passages") for a, s in zip(asked, shown, strict=True)]
     if mode == "imagined":
-        shown = [(prompts.document_line(text),) if text else () for text in documents]
+        shown = [(prompts.document_line(text),) if text.strip() else () for text in documents]
         asked = [replace(a, parts=s) for a, s in zip(asked, shown, strict=True)]
     return Setting(f"open_qa/{mode}", asked, section.max_answer_tokens)
 
@@ -121,55 +124,6 @@ def made_key_values(rows: int, keys: int, seed: int) -> list[KeyValueRow]:
     draw = random.Random(f"{seed}-key-values")
     made = [[[str(uuid.UUID(int=draw.getrandbits(128), version=4)) for _ in "kv"] for _ in range(keys)] for _ in range(rows)]
     return [KeyValueRow(ordered_kv_records=[(k, v) for k, v in row], key=row[0][0], value=row[0][1]) for row in made]
-
-
-class LongTask(NamedTuple):
-    """How a data set of LongBench asks: for how many tokens, scored by ROUGE-L or not, in a chat or as a text to go on with."""
-
-    before: str = READ
-    tokens: int = 64
-    rouge: bool = False
-    chat: bool = True
-
-
-# Lengths and metrics are LongBench's (arXiv 2308.14508), the words are not. Data sets not named here are asked as LongTask().
-LONG_TASKS = {
-    "narrativeqa": LongTask(tokens=128),
-    "qasper": LongTask(f'{READ} If the text does not tell, reply "unanswerable".', 128),
-    "hotpotqa": LongTask(tokens=32),
-    "2wikimqa": LongTask(tokens=32),
-    "musique": LongTask(tokens=32),
-    "dureader": LongTask("Read the texts, then answer the question about them in its language.", 128, rouge=True),
-    "gov_report": LongTask("Summarise the report in one page.", 512, rouge=True),
-    "qmsum": LongTask("Read the record of the meeting, then answer the question about it in some sentences.", 512, rouge=True),
-    "multi_news": LongTask("Summarise the news in one page.", 512, rouge=True),
-    "vcsum": LongTask("Summarise the meeting in the language it was held in.", 512, rouge=True),
-    "trec": LongTask("Name the type of the last question, as the examples do.", chat=False),
-    "triviaqa": LongTask("Answer the last question from its passage, as the examples do.", 32, chat=False),
-    "samsum": LongTask("Summarise the last dialogue, as the examples do.", 128, rouge=True, chat=False),
-    "lsht": LongTask("Name the class of the last text, as the examples do.", chat=False),
-    "passage_count": LongTask("Count the paragraphs, each that is repeated once. Reply with the number only.", 32),
-    "passage_retrieval_en": LongTask("Find the paragraph of which the summary is given. Reply with its name only.", 32),
-    "passage_retrieval_zh": LongTask("Find the paragraph of which the summary is given. Reply with its name only.", 32),
-    "lcc": LongTask("Write the next line of the code.", chat=False),
-    "repobench-p": LongTask("Write the next line of the code.", chat=False),
-}
-
-
-def long_texts(rows: Sequence[LongTextRow], most: int | None = None) -> list[Setting]:
-    """A setting for each data set with its first `most` rows; those of LongBench-E ("_e") are asked as the others."""
-    settings: dict[str, Setting] = {}
-    for number, row in enumerate(rows):
-        task = LONG_TASKS.get(row.dataset.removesuffix("_e"), LongTask())
-        # A summary has several lines; what goes on after examples or code ends with its line.
-        made = Setting(f"long_text/{row.dataset}", [], task.tokens, task.rouge, lines=task.rouge and task.chat)
-        asked = settings.setdefault(row.dataset, made).asked
-        after = f"Question: {row.input}" if task.chat and row.input else row.input
-        cue = "Answer:" if task.chat else ""
-        if most is None or len(asked) < most:
-            identity = row.id or f"text-{number}"
-            asked.append(Asked(identity, tuple(row.answers), after, task.before, (row.context,), cue, task.chat))
-    return list(settings.values())
 
 
 def _asked(question: Question) -> Asked:

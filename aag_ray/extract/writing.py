@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import torch
 from transformers import LogitsProcessorList
 
 from aag_ray.config import PagesSection
@@ -15,7 +15,7 @@ from aag_ray.extract.grammar import TagGrammar
 from aag_ray.extract.prompts import Prompt, chat_ids, fit_question
 from aag_ray.extract.token_masks import TagConstraint, TokenMasks
 from aag_ray.llm.adapters import Adapter, applied
-from aag_ray.llm.engine import length_batches, pad
+from aag_ray.llm.engine import decoded, in_batches
 from aag_ray.llm.load import LoadedModel
 from aag_ray.pages.tags import Window, windows
 
@@ -81,14 +81,17 @@ class Writer:
     def write(self, asked: Sequence[Asked], *, most: int, grammars: Sequence[TagGrammar] | None = None) -> list[Written]:
         """An answer of at most `most` tokens to each prompt, greedily, in `grammars` if given. A failure is a Written too."""
         fit = [place for place, each in enumerate(asked) if each.tokens is not None]
-        written: dict[int, Written] = {}
-        for rows in length_batches([len(asked[place].tokens or ()) for place in fit], self.batch):
-            places = [fit[row] for row in rows]
-            written.update(zip(places, self._batch(asked, places, most, grammars), strict=True))
+        written = iter(
+            in_batches(
+                [len(asked[place].tokens or ()) for place in fit],
+                self.batch,
+                lambda rows: self._batch(asked, [fit[row] for row in rows], most, grammars),
+            )
+        )
         too_long = "a window of {} tokens and its prompt do not fit the context of {}"
         return [
-            written.get(place) or Written(failure=too_long.format(each.window.tokens, self.context))
-            for place, each in enumerate(asked)
+            Written(failure=too_long.format(each.window.tokens, self.context)) if each.tokens is None else next(written)
+            for each in asked
         ]
 
     def _batch(
@@ -103,36 +106,16 @@ class Writer:
                 return [Written(failure=f"{type(error).__name__}: {error}")]
             return [each for at in places for each in self._batch(asked, [at], most, grammars)]
 
-    @torch.inference_mode()
     def _generated(self, prompts: list[list[int]], most: int, grammars: Sequence[TagGrammar] | None) -> list[Written]:
-        tokenizer: Any = self.loaded.tokenizer
-        ids, mask = pad(prompts, tokenizer.pad_token_id, left=True, device=self.loaded.device)
+        say: Callable[[list[int]], str] = partial(self.loaded.tokenizer.decode, skip_special_tokens=True)  # type: ignore[assignment]
         processors = LogitsProcessorList()
         if grammars is not None:
-            self.masks = self.masks or TokenMasks(tokenizer)
+            self.masks = self.masks or TokenMasks(self.loaded.tokenizer)
+            say = self.masks.text
             processors.append(TagConstraint(self.masks, grammars, most))
-        model: Any = self.loaded.model
-        with applied(model, *self.adapters):
-            output = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=most,
-                do_sample=False,
-                num_beams=1,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-                logits_processor=processors,
-            )
-        rows = [
-            row[: row.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in row else row
-            for row in output[:, ids.shape[1] :].tolist()
-        ]
-        say = self.masks.text if grammars is not None and self.masks is not None else _plain(tokenizer)
-        return [Written(say(row), min(len(row) + 1, most)) for row in rows]
+        with applied(self.loaded.model, *self.adapters):
+            rows = decoded(self.loaded, prompts, most, logits_processor=processors)
+        return [Written(say(row), len(row)) for row in rows]
 
     def _count(self, text: str) -> int:
         return len(self.loaded.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])  # type: ignore[arg-type]
-
-
-def _plain(tokenizer: Any) -> Callable[[list[int]], str]:
-    return lambda row: tokenizer.decode(row, skip_special_tokens=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from aag_ray.llm.adapters import Adapter, AdapterError, applied
 from aag_ray.llm.load import LoadedModel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Generation:
 
 
 class TransformersEngine:
-    """Greedy or beam decoding up to the first newline, in batches of prompts of similar length."""
+    """Greedy or beam decoding, in batches of prompts of similar length."""
 
     def __init__(self, loaded: LoadedModel, batch: int = 32) -> None:
         self.loaded, self.batch = loaded, batch
@@ -37,48 +39,63 @@ class TransformersEngine:
         adapter: Adapter | None = None,
         shared: Sequence[Adapter] = (),
         beams: int = 1,
+        lines: bool = False,
     ) -> list[Generation]:
-        """One text per prompt, in the order given. `adapter` has one example per prompt, or one for all; `shared` go to all.
+        """One text per prompt, in the order given: its first line, or all `lines` without the empty ones around them.
 
+        `adapter` has one example per prompt, or one for all; `shared` go to all.
         Raises AdapterError if there are not as many adapters as prompts.
         """
         if adapter is not None and adapter.examples not in (1, len(prompts)):
             raise AdapterError(f"{adapter.examples} adapters for {len(prompts)} prompts")
         tokenizer: Any = self.loaded.tokenizer
         encoded = [tokenizer(prompt)["input_ids"] for prompt in prompts]
-        results: dict[int, Generation] = {}
-        for rows in length_batches([len(ids) for ids in encoded], self.batch):
-            own = adapter.select(rows) if adapter is not None else None
-            with applied(self.loaded.model, *shared, own):
-                texts = self._generate_batch([encoded[row] for row in rows], max_new_tokens, beams)
-            results.update(zip(rows, texts, strict=True))
-        return [results[row] for row in range(len(prompts))]
+        stops = () if lines else newline_tokens(tokenizer)
 
-    @torch.inference_mode()
-    def _generate_batch(self, batch: list[Any], max_new_tokens: int, beams: int) -> list[Generation]:
-        loaded = self.loaded
-        tokenizer: Any = loaded.tokenizer
-        ids, mask = pad(batch, tokenizer.pad_token_id, left=not loaded.is_encoder_decoder, device=loaded.device)
-        stops = newline_tokens(tokenizer)
-        model: Any = loaded.model
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=beams,
-            eos_token_id=[*stops, tokenizer.eos_token_id],
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        new = output[:, 1:] if loaded.is_encoder_decoder else output[:, ids.shape[1] :]
-        ends = {*stops, tokenizer.eos_token_id, tokenizer.pad_token_id}
-        generations = []
-        for prompt, row in zip(batch, new.tolist(), strict=True):
-            length = next((place for place, token in enumerate(row) if token in ends), len(row))
+        def written(rows: list[int]) -> list[Generation]:
+            own = adapter.select(rows) if adapter is not None else None
+            read = [encoded[row] for row in rows]
+            with applied(self.loaded.model, *shared, own):
+                made = decoded(self.loaded, read, max_new_tokens, stops, num_beams=beams)
             # with the stop, whose token may hold the answer's last character (".\n"); its newline ends the text
-            text = tokenizer.decode(row[: length + 1], skip_special_tokens=True).split("\n")[0].strip()
-            generations.append(Generation(text, len(prompt), min(length + 1, len(row))))
-        return generations
+            texts = [tokenizer.decode(row, skip_special_tokens=True) for row in made]
+            texts = [text.strip("\n") if lines else text.split("\n")[0].strip() for text in texts]
+            return [Generation(text, len(ids), len(row)) for text, ids, row in zip(texts, read, made, strict=True)]
+
+        return in_batches([len(ids) for ids in encoded], self.batch, written)
+
+
+@torch.inference_mode()
+def decoded(
+    loaded: LoadedModel, prompts: Sequence[Sequence[int]], most: int, stops: Sequence[int] = (), **options: Any
+) -> list[list[int]]:
+    """The tokens written after each prompt in one batch, `most` at most, up to the end token or one of `stops`, with it.
+
+    Greedily, unless `options` of transformers' `generate` say otherwise.
+    """
+    tokenizer: Any = loaded.tokenizer
+    model: Any = loaded.model
+    ids, mask = pad(prompts, tokenizer.pad_token_id, left=not loaded.is_encoder_decoder, device=loaded.device)
+    ends = {*stops, tokenizer.eos_token_id}
+    output = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        max_new_tokens=most,
+        do_sample=False,
+        eos_token_id=list(ends),
+        pad_token_id=tokenizer.pad_token_id,
+        **{"num_beams": 1} | options,
+    )
+    new = output[:, 1 if loaded.is_encoder_decoder else ids.shape[1] :].tolist()
+    return [row[: next((place for place, token in enumerate(row, 1) if token in ends), None)] for row in new]
+
+
+def in_batches(lengths: Sequence[int], batch: int, write: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """What `write` makes of row numbers, `batch` rows of similar length at a time, in the order of the rows."""
+    made: dict[int, T] = {}
+    for rows in length_batches(lengths, batch):
+        made.update(zip(rows, write(rows), strict=True))
+    return [made[row] for row in range(len(lengths))]
 
 
 def length_batches(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:

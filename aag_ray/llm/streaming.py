@@ -25,7 +25,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from aag_ray.llm.adapters import Adapter, applied, stack
-from aag_ray.llm.engine import pad
+from aag_ray.llm.engine import decoded
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.written import StreamPiece, WrittenText
 
@@ -153,27 +153,12 @@ class StreamingEngine:
         self._rows = deque(row for row in waiting if not any(row is each for each in chosen))
         return chosen
 
-    @torch.inference_mode()
     def _decode(self, rows: list[_Row]) -> None:
-        loaded = self.loaded
-        tokenizer: Any = loaded.tokenizer
-        model: Any = loaded.model
-        ids, mask = pad(
-            [row.ids for row in rows], tokenizer.pad_token_id, left=not loaded.is_encoder_decoder, device=loaded.device
-        )
         adapters = [row.adapter for row in rows if row.adapter is not None]
-        writer = _Writer(rows)
-        with applied(model, *rows[0].shared, stack(adapters) if adapters else None):
-            model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=max(row.max_new_tokens for row in rows),
-                do_sample=False,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-                streamer=writer,
-                stopping_criteria=StoppingCriteriaList([_RowsDone(rows)]),
-            )
+        stopping = StoppingCriteriaList([_RowsDone(rows)])
+        with applied(self.loaded.model, *rows[0].shared, stack(adapters) if adapters else None):
+            most = max(row.max_new_tokens for row in rows)
+            decoded(self.loaded, [row.ids for row in rows], most, streamer=_Writer(rows), stopping_criteria=stopping)
 
 
 class _Writer(BaseStreamer):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aag_ray.evaluate.rouge import common_length, rouge_l
+from aag_ray.evaluate.rouge import common_length, rouge_l, words
 
 ITEMS = st.lists(st.integers(0, 4), max_size=12)
 
@@ -35,6 +35,7 @@ def test_the_best_accepted_answer_counts_over_all_lines():
 def test_characters_of_languages_without_spaces_are_words():
     assert rouge_l("东京是首都", ["首都是东京"]) == pytest.approx(2 / 5)
     assert rouge_l("GPT4的答案", ["gpt4的答案"]) == 1.0
+    assert words("GPT4的答案: “东京”!") == ["gpt4", "的", "答", "案", "东", "京"]
 
 
 def test_a_row_without_answers_cannot_be_scored():

@@ -30,6 +30,7 @@ ROWS = [
 LONG = [
     {"input": "What is gold?", "context": TEXT * 3, "answers": ["a metal"], "dataset": "hotpotqa", "length": 300},
     {"input": "What is it?", "context": TEXT, "answers": ["Gold is a metal."], "dataset": "dureader", "all_classes": None},
+    {"input": "Type:", "context": TEXT, "answers": ["Au"], "dataset": "trec", "all_classes": ["Au", "Ag"]},
 ]
 
 
@@ -74,14 +75,16 @@ def test_every_row_of_every_setting_is_scored(config: EvaluateZeroShotConfig):
         "key_value/2",
         "long_text/hotpotqa",
         "long_text/dureader",
+        "long_text/trec",
     ]
-    sizes = {name: (row.get("em") or row["rouge_l"])["n"] for name, row in rows.items()}
-    assert list(sizes.values()) == [3, 3, 3, 3, 3, 2, 1, 1]
+    sizes = {name: sum(row["outcomes"].values()) for name, row in rows.items()}
+    assert list(sizes.values()) == [3, 3, 3, 3, 3, 2, 1, 1, 1]
     assert rows["open_qa/retrieval"]["asked"] == 1
     assert rows["open_qa/retrieval"]["outcomes"]["no_passages"] == 1
     assert rows["open_qa/closed_book"]["outcomes"]["question_too_long"] == 1
     assert set(rows["long_text/dureader"]) >= {"rouge_l", "cut"}
     assert "em" not in rows["long_text/dureader"]
+    assert rows["long_text/trec"]["accuracy"]["n"] == 1
     folder = Path(result.artifacts["evaluate"])
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert len(lines) == sum(sizes.values())
@@ -179,6 +182,7 @@ def test_a_trained_generator_writes_the_documents(
         ("multi_document.positions=[1, 9]", r"positions=\[1, 9\]: 9 is beyond the last of documents=5"),
         ("key_value.keys=4", "5 is beyond the last of keys=4"),
         ("strategy=half", "strategy='half': unknown key; allowed here: batch_tokens"),
+        ("long_text.metric=bleu", "Input should be 'f1', 'character_f1', 'rouge_l', 'accuracy', 'edit_similarity' or 'num"),
         ("questions.published=squad", "Input should be 'nq', 'tqa' or 'wq'"),
     ],
 )

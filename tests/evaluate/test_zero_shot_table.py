@@ -16,6 +16,7 @@ RESULT = {
     "settings": {
         "open_qa/closed_book": row(em=2.5, subspan=5, f1=7.25),
         "long_text/gov|report": row(rouge_l=20),
+        "long_text/trec": row(accuracy=20),
     }
 }
 
@@ -23,7 +24,8 @@ RESULT = {
 def test_every_setting_shows_its_scores_and_costs():
     lines = table(RESULT).splitlines()
     assert lines[2] == "| open_qa/closed_book | 40 | 2.5 (1.5 to 3.5) | 5.0 | 7.2 | - | 2 | 3 | 1,234 | 0.250 | - |"
-    assert lines[3] == "| long_text/gov\\|report | 40 | - | - | - | 20.0 (19.0 to 21.0) | 2 | 3 | 1,234 | 0.250 | - |"
+    assert lines[3] == "| long_text/gov\\|report | 40 | - | - | - | ROUGE-L 20.0 (19.0 to 21.0) | 2 | 3 | 1,234 | 0.250 | - |"
+    assert "| 40 | - | - | - | accuracy 20.0 (19.0 to 21.0) | 2 |" in lines[4]
 
 
 def test_a_published_figure_stands_beside_on_the_same_data_set_only():

@@ -10,13 +10,10 @@ from transformers import PreTrainedTokenizerFast
 
 from aag_ray import prompts
 from aag_ray.config import KeyValueSection, MultiDocumentSection, OpenQaSection
-from aag_ray.evaluate.zero_shot_files import LongTextRow
 from aag_ray.evaluate.zero_shot_tasks import (
-    LONG_TASKS,
     Asked,
     imagining,
     key_value,
-    long_texts,
     made_key_values,
     multi_document,
     open_qa,
@@ -44,6 +41,7 @@ def test_a_model_is_asked_as_everywhere_else(tiny_tokenizer: PreTrainedTokenizer
     imagined = open_qa("imagined", [QUESTION], OpenQaSection(), ["Lima\nis large."]).asked[0]
     assert shown(tiny_tokenizer, closed) == prompts.zero_shot_prompt(tiny_tokenizer, QUESTION.question)
     assert shown(tiny_tokenizer, imagined) == prompts.zero_shot_prompt(tiny_tokenizer, QUESTION.question, "Lima is large.")
+    assert open_qa("imagined", [QUESTION], OpenQaSection(), [" "]).asked[0].parts == ()
 
 
 def test_a_model_without_a_chat_template_goes_on_with_a_text(plain: PreTrainedTokenizerFast):
@@ -120,16 +118,3 @@ def test_the_key_stands_at_each_position_among_as_many_as_wanted():
             assert asked.before.endswith(asked.after)
     assert key_value(rows, KeyValueSection(keys=12, positions=(1,)))[0].asked[0].lacking == "row 0 has 9 keys, not 12"
     assert made_key_values(3, 9, seed=1) == rows != made_key_values(3, 9, seed=2)
-
-
-def test_long_texts_are_asked_as_their_data_set_wants(plain: PreTrainedTokenizerFast):
-    def row(data_set: str, asked: str) -> LongTextRow:
-        return LongTextRow(input=asked, context="A text.", answers=["x"], dataset=data_set)
-
-    rows = [row("gov_report_e", ""), row("trec", "Question: Who?\nType:"), row("ours", "Who?"), row("ours", "Where?")]
-    report, trec, ours = long_texts(rows, most=1)
-    assert (report.rouge, report.lines, report.tokens) == (True, True, LONG_TASKS["gov_report"].tokens)
-    assert shown(plain, trec.asked[0]).endswith("A text.\nQuestion: Who?\nType:")
-    assert not trec.asked[0].chat
-    assert shown(plain, ours.asked[0]).endswith("A text.\nQuestion: Who?\nAnswer:")
-    assert [len(setting.asked) for setting in (report, trec, ours)] == [1, 1, 1]

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from torch.nn.functional import one_hot
+from transformers import LogitsProcessorList
 
 from aag_ray.llm.adapters import Adapter, AdapterError, adaptable_layers, applied
-from aag_ray.llm.engine import TransformersEngine, length_batches, newline_tokens, pad
+from aag_ray.llm.engine import TransformersEngine, decoded, in_batches, length_batches, newline_tokens, pad
 from aag_ray.llm.load import LoadedModel
 
 PROMPTS = [
@@ -86,6 +87,24 @@ def test_a_text_ends_at_the_first_newline_and_its_stop_is_counted(tiny):
     assert (written.text, written.new_tokens) == ("Paris", len(before) + 1)
 
 
+def test_all_lines_are_kept_with_their_indentation_where_they_are_wanted(tiny):
+    words = tiny.tokenizer("\n    one\n  two\n")["input_ids"]
+    prefer(tiny, [*words, tiny.tokenizer.eos_token_id])
+    (written,) = TransformersEngine(tiny).generate(["Where?"], max_new_tokens=30, lines=True)
+    assert (written.text, written.new_tokens) == ("    one\n  two", len(words) + 1)
+
+
+def test_tokens_end_with_a_stop_or_where_a_processor_lets_nothing_else_be_written(tiny):
+    ids, end = [tiny.tokenizer(prompt)["input_ids"] for prompt in PROMPTS], tiny.tokenizer.eos_token_id
+    free = decoded(tiny, ids, 6)
+    assert decoded(tiny, ids, 6, [free[0][2]])[0] == free[0][: free[0].index(free[0][2]) + 1]
+
+    def only_the_end(_ids, scores):
+        return torch.full_like(scores, float("-inf")).index_fill(1, torch.tensor([end]), 0.0)
+
+    assert decoded(tiny, ids, 6, logits_processor=LogitsProcessorList([only_the_end])) == [[end]] * len(ids)
+
+
 def test_the_character_before_a_newline_in_one_token_is_kept(tiny):
     tiny.tokenizer.add_tokens(["?\n"])
     tiny.model.resize_token_embeddings(len(tiny.tokenizer))
@@ -131,6 +150,11 @@ def test_one_adapter_serves_all_prompts_and_shared_ones_add_up(tiny):
 def test_another_number_of_adapters_than_prompts_is_refused(tiny, examples):
     with pytest.raises(AdapterError, match=f"{examples} adapters for 5 prompts"):
         TransformersEngine(tiny).generate(PROMPTS, max_new_tokens=5, adapter=adapters_for(tiny, examples))
+
+
+def test_what_is_made_in_batches_comes_in_the_order_of_the_rows():
+    assert in_batches([3, 9, 1], 2, lambda rows: [(row, len(rows)) for row in rows]) == [(0, 2), (1, 2), (2, 1)]
+    assert in_batches([], 2, list) == []
 
 
 def test_batches_hold_similar_lengths_longest_first():
