@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import zlib
+from array import array
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class NearDuplicates:
         self.shingle = shingle
         # Candidates are looked for a little below, because a sketch only estimates.
         self._index = MinHashLSH(threshold=max(0.05, similarity - 0.1), num_perm=PERMUTATIONS)
-        self._shingles: dict[Hashable, frozenset[int]] = {}
+        self._shingles: dict[Hashable, array[int]] = {}  # four bytes each; in a set a hundred
         self._order: dict[Hashable, int] = {}
 
     def add(self, name: Hashable, text: str) -> Hashable | None:
@@ -62,11 +63,11 @@ class NearDuplicates:
         sketch = self._sketch(own)
         candidates = sorted(self._index.query(sketch), key=self._order.__getitem__)
         for candidate in candidates:
-            other = self._shingles[candidate]
+            other = frozenset(self._shingles[candidate])
             if len(own & other) >= self.similarity * len(own | other):
                 return candidate
         self._index.insert(name, sketch)
-        self._shingles[name] = own
+        self._shingles[name] = array("I", own)
         self._order[name] = len(self._order)
         return None
 

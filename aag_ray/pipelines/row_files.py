@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,20 +17,23 @@ from aag_ray.artifacts import RunError
 AT_ONCE = 256
 
 
-def each_row(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """The rows of parquet files, one file after the other. Raises RunError naming a damaged file."""
+def each_row(files: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of parquet files, one file after the other, of all columns or some. Raises RunError naming a damaged file."""
     for file in files:
         try:
             with pq.ParquetFile(file) as table:
-                for batch in table.iter_batches(AT_ONCE):
+                for batch in table.iter_batches(AT_ONCE, columns=columns):
                     yield from batch.to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise RunError(f"{file} is not a readable parquet table: {error}") from error
 
 
-def common_schema(files: Sequence[Path]) -> pa.Schema:
+def common_schema(files: Iterable[Path]) -> pa.Schema:
     """A schema that holds the rows of all these files: a column that is empty in one has its type from another."""
-    return pa.unify_schemas([pa.schema([]), *(pq.read_schema(file) for file in files)], promote_options="permissive")
+    schema = pa.schema([])
+    for file in files:
+        schema = pa.unify_schemas([schema, pq.read_schema(file)], promote_options="permissive")
+    return schema
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]], schema: pa.Schema) -> None:

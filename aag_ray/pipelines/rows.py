@@ -38,6 +38,8 @@ class ActorPool:
 
     A `light` worker holds little. It lives in processes that Ray keeps for any task, and is there at once when work with the
     same arguments goes on: for many short calls, where to start actors each time would take longer than their work.
+    `ordered` results come in the order of the batches, so a slow one holds the others back; only a batch that ended a light
+    worker's process comes last.
     """
 
     batch: int
@@ -45,6 +47,7 @@ class ActorPool:
     cpus_per_actor: float = 1.0
     gpus_per_actor: float = 0.0
     light: bool = False
+    ordered: bool = False
 
 
 def run_rows(
@@ -57,23 +60,20 @@ def run_rows(
     pool: ActorPool,
     name: str,
     stage: str | None = None,
-    together: Callable[[Row], str] | None = None,
 ) -> list[Row]:
     """Give every row (with a unique `id`) to `worker(**arguments)` and return one row for each, in input order.
 
     The result is also `folder/<name>.parquet`. Until it is complete, finished batches are kept in `folder/parts`; a later
     call goes on from there by row id, so `folder` belongs to one set of inputs (see `artifacts.Stage.start`). A batch in
     which the worker raises is tried again row by row. A row that raises alone, or that ends its process `TRIES` times,
-    becomes `failed(row, detail)`, which has the worker's columns. Rows with an equal `together(row)` share one batch, even
-    one that is then larger than `pool.batch`. `stage` is what the metrics call this work, `name` if it is not given. Ray must
-    be initialised. Raises RunError if `folder` cannot be written or no worker can be built.
+    becomes `failed(row, detail)`, which has the worker's columns. `stage` is what the metrics call this work,
+    `name` if it is not given. Ray must be initialised. Raises RunError if `folder` cannot be written or no worker can be
+    built.
     """
     table, parts = folder / f"{name}.parquet", folder / "parts"
     done = {row["id"]: row for row in (read_table(table) if table.exists() else [])}
     left = [row for row in rows if row["id"] not in done]
-    work = stream_rows(
-        left, worker, arguments, parts, failed=failed, pool=pool, name=name, stage=stage or name, together=together
-    )
+    work = stream_rows(left, worker, arguments, parts, failed=failed, pool=pool, name=name, stage=stage or name)
     done |= {row["id"]: row for row in work}
     results = [done[row["id"]] for row in rows]
     write_table(table, results)
@@ -94,7 +94,8 @@ def stream_rows(
     together: Callable[[Row], str] | None = None,
 ) -> Iterator[Row]:
     """As `run_rows`, but each row as it is finished, none of them held. `parts` keeps them, in files numbered in that order:
-    a later call gives the same rows in the same order before it goes on with others."""
+    a later call gives the same rows in the same order before it goes on with others. Rows with an equal `together(row)` share
+    one batch, even one that is then larger than `pool.batch`."""
     left = {str(row["id"]): row for row in rows}
     if len(left) < len(rows):
         twice = next(row_id for row_id, count in Counter(str(row["id"]) for row in rows).items() if count > 1)
@@ -146,6 +147,7 @@ def _work(
         return
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = sys.stderr.isatty()
+    context.execution_options.preserve_order = pool.ordered
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that there are no bars is no warning
     made: dict[str, Any] = {"worker": worker, "arguments": dict(arguments), "failed": failed}
     actors = min(pool.actors, len(batches))

@@ -123,9 +123,19 @@ def test_a_second_call_reads_nothing_again(crawled, web: LocalWeb):
     assert (again["urls"], again["outcomes"]) == (report["urls"], report["outcomes"])
 
 
-def test_spans_point_into_the_text_of_their_pages(crawled, tmp_path: Path):
-    report = tag_pages(TagConfig(batch_pages=40, cpus_per_actor=0.5), crawled[0], tmp_path)
-    rows = read_table(tmp_path / "spans.parquet")
+TAGGING = TagConfig(batch_pages=40, cpus_per_actor=0.5)
+
+
+@pytest.fixture(scope="module")
+def tagged(crawled, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("tag")
+    report = tag_pages(TAGGING, crawled[0], folder)
+    assert [path.name for path in folder.iterdir()] == ["spans.parquet"]
+    return read_table(folder / "spans.parquet"), report
+
+
+def test_spans_point_into_the_text_of_their_pages(crawled, tagged):
+    rows, report = tagged
     assert report["pages"] == len(rows) == crawled[1]["pages"] - crawled[1]["duplicates"]
     for row in (row for row in rows if row["outcome"] == "ok"):
         assert [span["number"] for span in row["spans"]] == list(range(1, len(row["spans"]) + 1))
@@ -133,13 +143,60 @@ def test_spans_point_into_the_text_of_their_pages(crawled, tmp_path: Path):
         assert "".join(text.split()) == "".join(row["text"].split())
 
 
-def test_the_wanted_sentences_are_in_the_spans(crawled, web: LocalWeb, tmp_path: Path):
-    tag_pages(TagConfig(batch_pages=40, cpus_per_actor=0.5), crawled[0], tmp_path)
-    texts = {row["id"]: row["text"] for row in read_table(tmp_path / "spans.parquet") if row["outcome"] == "ok"}
+def test_the_wanted_sentences_are_in_the_spans(tagged, web: LocalWeb):
+    texts = {row["id"]: row["text"] for row in tagged[0] if row["outcome"] == "ok"}
     told = [(canonical_url(row["url"]), phrase) for row in articles(web) if row["outcome"] == "ok" for phrase in row["keep"]]
     held = [phrase in texts[url] for url, phrase in told if url in texts]
     assert len(held) > 300
     assert sum(held) == len(held)
+
+
+def test_the_report_counts_what_is_in_the_table(tagged):
+    rows, report = tagged
+    assert report["outcomes"] == Counter(row["outcome"] for row in rows)
+    assert report["near_duplicates"] == sum(bool(row["near_duplicate_of"]) for row in rows) > 0
+    assert report["spans"] == sum(len(row["spans"]) for row in rows)
+    assert report["characters"] == sum(len(row["text"]) for row in rows)
+
+
+TAGGER = """
+import sys, time
+from pathlib import Path
+import ray
+from aag_ray.artifacts import read_table
+from aag_ray.config import TagConfig
+from aag_ray.pipelines import tag
+
+class StopsAfterTheFirstFile(tag.TagWorker):
+    def __call__(self, rows):
+        if rows[0]["page_file"] != first:
+            time.sleep(600)
+        return [row | {"detail": "by the killed driver"} for row in super().__call__(rows)]
+
+address, crawl, folder = sys.argv[1:]
+first = next(row["page_file"] for row in read_table(Path(crawl) / "urls.parquet") if row["page_file"])
+tag.TagWorker, tag.ROUND_PAGES = StopsAfterTheFirstFile, 50
+ray.init(address=address)
+tag.tag_pages(TagConfig(batch_pages=1, cpus_per_actor=0.5), Path(crawl), Path(folder))
+"""
+
+
+def test_a_killed_tagging_goes_on_where_it_was(cluster: str, crawled, tagged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "tagger.py").write_text(TAGGER)
+    command = [sys.executable, str(tmp_path / "tagger.py"), cluster, str(crawled[0]), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
+        while not list(tmp_path.glob("parts/0000/*.parquet")):
+            assert first.poll() is None, "it ended before it was killed"
+            time.sleep(0.05)
+        first.kill()
+    monkeypatch.setattr("aag_ray.pipelines.tag.ROUND_PAGES", 50)
+    rows, report = tagged
+    for crawl_folder in (crawled[0], tmp_path / "gone"):  # when all is done, the crawl is not read again
+        again = tag_pages(TAGGING, crawl_folder, tmp_path)
+        assert again | {"seconds": 0, "pages_per_second": 0} == report | {"seconds": 0, "pages_per_second": 0}
+        found = read_table(tmp_path / "spans.parquet")
+        assert [row | {"detail": told["detail"]} for row, told in zip(found, rows, strict=True)] == rows
+        assert 0 < sum(row["detail"] == "by the killed driver" for row in found) <= 50
 
 
 def test_a_budget_of_pages_is_kept_and_the_rest_waits(cluster: str, web: LocalWeb, tmp_path: Path):

@@ -21,6 +21,7 @@ def test_parts_become_one_table_in_their_order(tmp_path: Path):
     write_table(parts[1], [FULL] * (AT_ONCE + 1))
     write_rows(tmp_path / "all.parquet", each_row(parts), common_schema(parts))
     assert read_table(tmp_path / "all.parquet") == [EMPTY] * 3 + [FULL] * (AT_ONCE + 1)
+    assert [*each_row(parts[:1], ["id"])] == [{"id": "a"}] * 3
 
 
 def test_no_parts_are_an_empty_table(tmp_path: Path):

@@ -125,6 +125,23 @@ def test_light_workers_outlive_a_call_and_replay_what_they_did(cluster: str, tmp
     assert (tmp_path / "built").read_text().split() == built
 
 
+class LastOneFirst(Doubler):
+    """Keeps its first batch back until another one is done."""
+
+    def __call__(self, rows: list[Row]) -> list[Row]:
+        if rows[0]["id"] == "r0":
+            wait_for(self.folder / "another")
+        elif rows[0]["id"] == "r4":
+            (self.folder / "another").touch()
+        return super().__call__(rows)
+
+
+def test_ordered_results_keep_the_order_of_their_rows(cluster: str, tmp_path: Path):
+    pool = ActorPool(batch=4, actors=2, cpus_per_actor=0.5, light=True, ordered=True)
+    told = {"failed": failed, "pool": pool, "name": "doubled", "stage": "doubling"}
+    assert list(stream_rows(ROWS, LastOneFirst, {"folder": tmp_path}, tmp_path / "parts", **told)) == expected()
+
+
 DRIVER = """
 import sys, time
 from pathlib import Path
