@@ -6,7 +6,8 @@
     ray job submit jobs/train_aag.py config=configs/quick.yaml stage=compress
     python jobs/train_aag.py --config configs/quick.yaml              # a Ray of its own, for as long as the job runs
 
-Finished stages are recognised by their manifest and skipped; run.fresh=true starts over.
+`evaluate.also='{webq: webq.jsonl}'` also tests what was trained on further question files. Finished stages are recognised by
+their manifest and skipped; run.fresh=true starts over.
 """
 
 import sys

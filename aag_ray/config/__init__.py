@@ -5,6 +5,7 @@ How a file and `key=value` become one of these stands in `aag_ray.settings`.
 
 from aag_ray.config.aag import (
     STAGES,
+    AlsoSection,
     CompressSection,
     DataSection,
     DistillSection,
@@ -129,6 +130,7 @@ __all__ = [
     "RAY_PORTS",
     "STAGES",
     "AllowedSite",
+    "AlsoSection",
     "AnswerSection",
     "ApiKeySection",
     "ApiLimitsSection",

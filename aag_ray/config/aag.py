@@ -191,7 +191,20 @@ class ReaderSection(Section):
     passages: Positive = 5
 
 
-class EvaluateSection(Section):
+class AlsoSection(Section):
+    """`also` are further question files, by name, that are answered after the test questions: trained on one set, tested on
+    others."""
+
+    also: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")], Path] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def names_are_free(self) -> AlsoSection:
+        if "test" in self.also:
+            raise ValueError("also.test is the name of the run's own test questions; choose another")
+        return self
+
+
+class EvaluateSection(AlsoSection):
     """What is measured: few-shot examples, passage counts, and the bootstrap of the intervals."""
 
     batch: Positive = 64

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from aag_ray.config.aag import DataSection, HypernetworkSection, LoraSection, Module
+from aag_ray.config.aag import AlsoSection, DataSection, HypernetworkSection, LoraSection, Module
 from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, Share, TrainingSection
 from aag_ray.settings import Section
 
@@ -122,19 +122,12 @@ class FidTeacherSection(FidReaderSection):
     checkpoint: str | None = None
 
 
-class FidEvaluateSection(Section):
-    """Answers to the test questions, and to those of the files in `also`, by name: what was trained on one set, on others."""
+class FidEvaluateSection(AlsoSection):
+    """Answers to the test questions, and to those of the files in `also`."""
 
     beams: Positive = 1
     batch: Positive = 16
-    also: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")], Path] = Field(default_factory=dict)
     bootstrap_samples: Positive = 2000
-
-    @model_validator(mode="after")
-    def names_are_free(self) -> FidEvaluateSection:
-        if "test" in self.also:
-            raise ValueError("also.test is the name of the run's own test questions; choose another")
-        return self
 
 
 class TrainFidConfig(JobConfig):

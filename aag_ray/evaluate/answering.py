@@ -32,7 +32,10 @@ class Answers:
 
 
 class Answering:
-    """Runs the systems over one set of questions. Adapters and documents are made once and shared by the systems."""
+    """Runs the systems over one set of questions. Adapters and documents are made once and shared by the systems.
+
+    Systems that read passages are left out where no question has any; `oracle` is read with them.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,11 @@ class Answering:
         self.model, self.static, self.section, self.seed = model, static, section, seed
         self.questions, self.asked = questions, [question.question for question in questions]
         self.documents = [documents[question.id].text for question in questions]
-        self.oracle = [oracle[question.id].text for question in questions]
+        self.without_passages = sum(not question.contexts for question in questions)
+        self.left_out: list[str] = []
+        if self.without_passages == len(questions):
+            self.left_out = [*(f"retrieved_{passages}" for passages in section.passages), "oracle"]
+        self.oracle = [] if self.left_out else [oracle[question.id].text for question in questions]
         self.shots = [(question.question, question.training_answer) for question in shots]
         reader, generator = _size(model.reader), _size(model.generator.lora)
         self.sizes = {
@@ -96,6 +103,8 @@ class Answering:
             "aag_mean": reader(read, "aag", None, adapters.mean(MEAN_OVER)),
             "aag_zero": reader(read, "aag"),
         }
+        if self.left_out:
+            return systems
         for passages in self.section.passages:
             systems[f"retrieved_{passages}"] = reader(
                 [prompts.reader_prompt(q.question, passages=q.contexts[:passages]) for q in self.questions], "reader"
@@ -165,6 +174,8 @@ def summarise(answering: Answering, answers: Mapping[str, Answers], document_sec
         "by_kind": {kind: {name: _mean_of(values, questions, kind) for name, values in scores.items()} for kind in kinds},
         "gate": gate_verdict(em, differences) | _adapter_information(answering),
         "shots": len(answering.shots),
+        "without_passages": answering.without_passages,
+        "left_out": answering.left_out,
         "cases": _cases(answering, answers),
     }
 

@@ -23,9 +23,12 @@ _DOCUMENT_ROWS = {
 
 
 def render_markdown(result: Mapping[str, Any]) -> str:
-    """The whole result (see `report`): systems, differences, kinds of question, gate, documents, machine."""
+    """The whole result (see `report`): systems, differences, kinds of question, gate, documents, machine; the same of other
+    sets that were asked, under a heading each."""
     shots = result.get("shots", 4)
     parts = [_table(COLUMNS, system_rows(result))]
+    if told := passages_sentence(result):
+        parts.append(told)
     if differences := result.get("differences"):
         parts.append("### Paired differences\n\n" + _differences_table(differences, shots))
     if by_kind := result.get("by_kind"):
@@ -37,6 +40,8 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     if machine := result.get("machine"):
         known = (f"{name.replace('_', ' ')} {value}" for name, value in machine.items() if value is not None)
         parts.append(f"Measured on: {_cell('; '.join(known))}.")
+    for name, other in result.get("also", {}).items():
+        parts.append(f"## Out of domain: {_cell(set_name(name, other))}\n\n{render_markdown(other).rstrip()}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,6 +60,22 @@ def system_rows(result: Mapping[str, Any]) -> list[list[str]]:
         ]
         for name in in_order(systems)
     ]
+
+
+def set_name(name: str, result: Mapping[str, Any]) -> str:
+    """A set of questions besides the test set, as in "webq (2,032 questions of webq-test.jsonl)"."""
+    asked = max((int(em["n"]) for row in result["systems"].values() if isinstance(em := row.get("em"), Mapping)), default=0)
+    return f"{name} ({asked:,} questions of {result.get('file', name)})"
+
+
+def passages_sentence(result: Mapping[str, Any]) -> str:
+    """Which systems are missing, and how many questions are asked without passages; "" where every question has some."""
+    if left_out := result.get("left_out"):
+        names = ", ".join(long_name(name, result.get("shots", 4)) for name in left_out)
+        return f"Left out, because none of these questions has passages: {names}."
+    if count := result.get("without_passages"):
+        return f"{count:,} of these questions have no passages; systems that read passages were asked them without."
+    return ""
 
 
 def gate_sentence(gate: Mapping[str, Any], bold: str = "") -> str:

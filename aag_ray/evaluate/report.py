@@ -3,8 +3,9 @@
 A result is a JSON-able mapping: `systems` {name: {em, f1, subspan, trained_parameters, prompt_tokens,
 seconds_per_question}}, and, where measured, `differences` {"a-b": interval}, `by_kind` {kind: {system: em}}, `gate`
 (see `gate_verdict`; with `adapter_variance` and `eta_squared` {label: share} of 0..1), `documents` (see
-`document_report`), `machine`, `shots` and `cases`. Scores are in percent, as intervals {value, low, high, n} or as plain
-numbers. What a result lacks is shown as not measured.
+`document_report`), `machine`, `shots` and `cases`; `without_passages` counts questions that have none, `left_out` names the
+systems that were not asked because of that, and `also` holds the results of other question sets, with their `file`, by name.
+Scores are in percent, as intervals {value, low, high, n} or as plain numbers. What a result lacks is shown as not measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from aag_ray.artifacts import write_atomically, write_json
 from aag_ray.evaluate.cases import render_cases
-from aag_ray.evaluate.markdown import COLUMNS, gate_sentence, render_markdown, system_rows
+from aag_ray.evaluate.markdown import (
+    COLUMNS,
+    gate_sentence,
+    passages_sentence,
+    render_markdown,
+    set_name,
+    system_rows,
+)
 from aag_ray.evaluate.systems import in_order
 
 if TYPE_CHECKING:
@@ -44,15 +52,16 @@ def write_report(result: Mapping[str, Any], folder: Path) -> dict[str, str]:
     return {name: str(path) for name, path in paths.items()}
 
 
-def render_terminal(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the systems and the gate's verdict. 80 columns are enough; a wider terminal gets bars and every column."""
+def render_terminal(result: Mapping[str, Any], console: Console | None = None, asked: str = "the test questions") -> None:
+    """Print the systems and the gate's verdict, then those of other sets. 80 columns are enough; a wider terminal gets bars
+    and every column. `asked` says what was asked."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     out = console if console is not None else Console()
     wide = out.width >= _WIDE
-    table = Table(title="Exact match on the test questions", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(f"Exact match on {asked}", "table.title"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     shown = [position for position in range(len(COLUMNS)) if wide or position not in _WIDE_ONLY]
     for position in shown:
         longest_word = max(map(len, COLUMNS[position].split()))
@@ -65,8 +74,13 @@ def render_terminal(result: Mapping[str, Any], console: Console | None = None) -
         cells = [row[position] for position in shown] + ([_bar(result["systems"][name].get("em"))] if wide else [])
         table.add_row(*map(Text, cells), style="bold" if name == "aag" else "")
     out.print(table)
+    if told := passages_sentence(result):
+        out.print(Text(told))
     if gate := result.get("gate"):
         out.print(Text(gate_sentence(gate), style="green" if gate["passed"] else "yellow"))
+    for name, other in result.get("also", {}).items():
+        out.print()
+        render_terminal(other, out, set_name(name, other))
 
 
 def _bar(score: Mapping[str, float] | float | None) -> str:

@@ -85,21 +85,26 @@ def generator(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     """Dummy documents for the reader's part of the training questions, dev and test; and how good they are."""
     from aag_ray.evaluate.documents import document_report, static_baseline
-    from aag_ray.pipelines.predict import predict_documents
 
     _, rest = generator_split(config, questions_of(run, "train"))
     dev, test = questions_of(run, "dev"), questions_of(run, "test")
     asked = [*rest[: config.predict.train_questions], *dev, *test]
-    section = config.generator
-    best = run.folder / "generator" / "generator" / "best"
     began = time.monotonic()
-    written = predict_documents(asked, section.model or config.model, best, section.max_document_tokens, config.predict, folder)
+    written = write_documents(config, run, asked, folder)
     seconds = (time.monotonic() - began) / len(asked)
     by_id = {document.id: document for document in written}
     mine = [by_id[question.id] for question in test]
     baseline = static_baseline(mine, list(documents_of(run, "compress").values())[: len(written)], config.seed)
     report = document_report(test, mine, baseline, config.evaluate.bootstrap_samples, config.seed)
     return report | {"seconds_per_document": seconds}
+
+
+def write_documents(config: TrainAagConfig, run: Run, asked: Sequence[Question], folder: Path) -> list[Document]:
+    """The trained generator's dummy documents for these questions, in order; resumes what `folder` holds."""
+    from aag_ray.pipelines.predict import predict_documents
+
+    section, best = config.generator, run.folder / "generator" / "generator" / "best"
+    return predict_documents(asked, section.model or config.model, best, section.max_document_tokens, config.predict, folder)
 
 
 def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
@@ -225,54 +230,6 @@ def save_model(config: TrainAagConfig, run: Run, folder: Path, dev: Sequence[Que
 def run_metrics(run: Run, stage: str) -> Metrics:
     manifest = run.stage(stage).manifest
     return manifest.metrics if manifest is not None else {}
-
-
-def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
-    """Every system on every test question; result.json, table.md, plot.png and cases.html, and the model's card."""
-    from aag_ray.awaken.awakened import AwakeningModel
-    from aag_ray.evaluate.answering import Answering, summarise
-    from aag_ray.evaluate.machine import describe_machine
-    from aag_ray.evaluate.model_card import write_model_card
-    from aag_ray.evaluate.report import render_terminal, write_report
-    from aag_ray.llm.load import load_model
-    from aag_ray.llm.sft import load_lora
-
-    trained = run.folder / "hypernetwork"
-    loaded = load_model(config.model)
-    model = AwakeningModel.from_pretrained(trained / "model", loaded)
-    test, shots = questions_of(run, "test"), _shots(questions_of(run, "train"), config.evaluate.shots)
-    documents = documents_of(run, "predict")
-    static = load_lora(trained / "static_lora" / "best").to(loaded.device)
-    oracle = documents_of(run, "compress")
-    answering = Answering(model, static, test, documents, oracle, shots, config.evaluate, config.seed)
-    answers = answering.run(lambda line: print(f"  {line}", flush=True))
-    result = summarise(answering, answers, run_metrics(run, "predict").get("seconds_per_document", 0.0))
-    result |= {"documents": run_metrics(run, "predict"), "machine": describe_machine()}
-    artifacts = write_report(result, folder)
-    files = config.data.files
-    asked = "countries, elements and cities, none of them trained on" if files is None else files.test.name
-    artifacts["card"] = str(write_model_card(trained / "model", result, config.model.name, asked))
-    render_terminal(result)
-    systems = result["systems"]
-    return {
-        "em": {name: values["em"] for name, values in systems.items()},
-        "f1": {name: values["f1"] for name, values in systems.items()},
-        "subspan": {name: values["subspan"] for name, values in systems.items()},
-        "em_difference": result["differences"],
-        "gate": result["gate"],
-        "report": artifacts,
-    }
-
-
-def _shots(questions: Sequence[Question], count: int) -> list[Question]:
-    """The first training questions that differ in relation, so that the examples show more than one kind of answer."""
-    by_relation: Mapping[str, Question] = {question.relation or question.id: question for question in reversed(questions)}
-    chosen = set(list(by_relation)[-count:])
-    return [
-        question
-        for question in questions
-        if by_relation.get(question.relation or question.id) is question and (question.relation or question.id) in chosen
-    ]
 
 
 def _write_examples(folder: Path, name: str, *parts: Iterable[Mapping[str, Any]]) -> tuple[Path, Path]:

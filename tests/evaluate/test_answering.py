@@ -1,5 +1,7 @@
 """Every system of the table answers every question, and the answers are summed up as the report wants them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -51,10 +53,10 @@ def build(tiny_model_folder):
     generator = DocumentGenerator(loaded, moved(new_lora(loaded, LoraSection(rank=2), seed=2), 2, 0.1), 6)
     reader, static = (moved(new_lora(loaded, LoraSection(rank=rank), seed=rank), rank, 0.1) for rank in (3, 4))
 
-    def answering(document_in: DocumentIn = "both"):
+    def answering(document_in: DocumentIn = "both", questions=QUESTIONS, oracle=ORACLE):
         settings = AwakeningSettings(str(tiny_model_folder), "generator", document_in=document_in, max_answer_tokens=4)
         model = AwakeningModel(loaded, settings, generator, reader, network)
-        return Answering(model, static, QUESTIONS, DOCUMENTS, ORACLE, SHOTS, SECTION, seed=1)
+        return Answering(model, static, questions, DOCUMENTS, oracle, SHOTS, SECTION, seed=1)
 
     return answering
 
@@ -126,6 +128,21 @@ class TestRun:
     def test_with_the_document_as_text_alone_there_is_no_adapter(self, build):
         answers = build("text").run()
         assert answers["aag"].generations == answers["aag_shuffled"].generations == answers["generator_only"].generations
+
+
+class TestPassages:
+    def test_without_any_the_systems_that_read_them_are_left_out(self, build):
+        bare = build(questions=[replace(each, contexts=()) for each in QUESTIONS[:2]], oracle={})
+        answers = bare.run()
+        assert set(bare.left_out) == {"retrieved_1", "retrieved_5", "retrieved_10", "oracle"}
+        assert set(answers) == SYSTEMS - set(bare.left_out)
+        result = summarise(bare, answers)
+        assert (result["without_passages"], result["left_out"]) == (2, bare.left_out)
+
+    def test_where_some_questions_have_them_everyone_is_asked(self, build, answering):
+        some = build(questions=[replace(QUESTIONS[0], contexts=()), QUESTIONS[1]])
+        assert (some.left_out, some.without_passages) == ([], 1)
+        assert (answering.left_out, answering.without_passages) == ([], 0)
 
 
 class TestSummary:

@@ -16,6 +16,19 @@ def test_the_whole_result_is_the_golden_file(result: dict[str, Any]) -> None:
     assert render_markdown(result) == GOLDEN.read_text()
 
 
+def test_other_sets_follow_under_a_heading_each_and_say_what_they_lack(result: dict[str, Any]) -> None:
+    own = render_markdown(result)
+    other = {"systems": {"aag": {"em": {"value": 5.0, "low": 4.0, "high": 6.0, "n": 2032}}}, "file": "a|b.jsonl"}
+    bare = other | {"without_passages": 2032, "left_out": ["retrieved_1", "oracle"]}
+    also = {"webq": bare, "squad": other | {"without_passages": 3}}
+    parts = render_markdown(result | {"also": also}).split("## Out of domain: ")
+    assert parts[0].rstrip() == own.rstrip()
+    assert parts[1].startswith("webq (2,032 questions of a\\|b.jsonl)\n\n| System |")
+    assert "none of these questions has passages: 1 retrieved passage, Oracle compressed document." in parts[1]
+    assert "| AAG: document + adapter | 5.0 (4.0 to 6.0) |" in parts[1]
+    assert "3 of these questions have no passages; systems that read passages were asked them without." in parts[2]
+
+
 def test_one_system_and_nothing_else_is_a_table() -> None:
     lines = render_markdown({"systems": {"aag": {}}}).splitlines()
     assert len(lines) == 3

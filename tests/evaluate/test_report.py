@@ -68,6 +68,15 @@ def test_a_wide_terminal_shows_bars_and_every_column(result: dict[str, Any]) -> 
     assert "█" * 19 not in text
 
 
+def test_other_sets_are_printed_after_the_test_questions(result: dict[str, Any]) -> None:
+    other = {"systems": {"aag": {"em": {"value": 5.0, "low": 4.0, "high": 6.0, "n": 9}}}, "file": "[b]webq[/b].jsonl"}
+    text = printed(result | {"also": {"webq": other | {"left_out": ["oracle"]}}}, 80)
+    first, second = text.split("Exact match on webq (9 questions of [b]webq[/b].jsonl)")
+    assert first.startswith("Exact match on the test questions")
+    assert "5.0 (4.0 to 6.0)" in second
+    assert "has passages: Oracle compressed document." in " ".join(second.split())
+
+
 def test_a_result_without_a_gate_is_a_table_alone() -> None:
     assert "gate" not in printed({"systems": {"made [up]": {"em": 1.0}}}, 80)
     assert "made [up]" in printed({"systems": {"made [up]": {"em": 1.0}}}, 80)

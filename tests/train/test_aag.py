@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.artifacts import Run, RunError
+from aag_ray.artifacts import Run, RunError, read_table
 from aag_ray.ask import Answerer, Row
 from aag_ray.config import STAGES, TrainAagConfig
+from aag_ray.qa_files import QaFileError
 from aag_ray.records import Outcome
-from aag_ray.settings import load_config
+from aag_ray.settings import ConfigError, load_config
 from aag_ray.train.aag import DECIDES, train_aag
 from aag_ray.train.staged import stage_fingerprints
 
@@ -47,6 +48,18 @@ def settings(model: Path, root: Path, *more: str) -> TrainAagConfig:
             *more,
         ],
     )
+
+
+def further_file(path: Path, passages: int) -> Path:
+    """Three questions, with or without passages, whose ids are the same in every file."""
+    asked = {"Bolivia": "Sucre", "Chile": "Santiago", "Kenya": "Nairobi"}
+    rows = [
+        {"id": f"bare-{number}", "question": f"What is the capital of {country}?", "answers": [city]}
+        | ({"ctxs": [{"title": country, "text": f"{city} lies in {country}."}] * passages} if passages else {})
+        for number, (country, city) in enumerate(asked.items())
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +104,33 @@ class TestAWholeRun:
         assert capsys.readouterr().out.count("finished before, kept") == len(STAGES)
         assert {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json")} == stamps
 
+    def test_what_was_trained_is_tested_on_further_files_and_nothing_is_trained_again(
+        self, finished: dict, tiny_model_folder: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        stamps = {path: path.stat().st_mtime_ns for path in root.rglob("manifest.json") if path.parent.name != "evaluate"}
+        files = {name: str(further_file(root / f"{name}.jsonl", passages)) for name, passages in (("bare", 0), ("read", 2))}
+        metrics = train_aag(settings(tiny_model_folder, root, f"evaluate.also={json.dumps(files)}")).metrics
+        assert capsys.readouterr().out.count("finished before, kept") == len(STAGES) - 1
+        assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+        assert metrics["test"]["em"] == finished["test"]["em"]
+
+        assert set(metrics["also"]["read"]["em"]) == EM_KEYS
+        assert set(metrics["also"]["bare"]["em"]) == EM_KEYS - {"retrieved_1", "retrieved_2", "oracle"}
+        for measured in metrics["also"].values():
+            assert set(measured) == set(metrics["test"])
+            assert all(interval["n"] == 3 for interval in measured["em"].values())
+            assert {"aag-static_lora", "aag-aag_shuffled"} <= set(measured["em_difference"])
+
+        folder = root / "tiny" / "evaluate"
+        written = read_table(folder / "written" / "documents.parquet")
+        assert [row["id"] for row in written] == [f"{name}/bare-{n}" for name in ("bare", "read") for n in range(3)]
+        told = json.loads((folder / "result.json").read_text())
+        shown = {case["document"] for other in told["also"].values() for case in other["cases"]}
+        assert shown == {row["text"] for row in written}
+        table = (folder / "table.md").read_text()
+        assert "## Out of domain: read (3 questions of read.jsonl)" in table
+        assert table.count("Left out, because none of these questions has passages: 1 retrieved passage, 2 retr") == 1
+
     def test_one_stage_alone_runs_on_what_is_there(self, finished: dict, tiny_model_folder: Path, root: Path) -> None:
         config = settings(tiny_model_folder, root, "stage=evaluate", "evaluate.case_questions=2")
         metrics = train_aag(config).metrics
@@ -119,6 +159,35 @@ class TestStageOrder:
         after = stage_fingerprints(settings(tiny_model_folder, tmp_path, "generator.training.learning_rate=0.5"), DECIDES)
         same = [name for name in STAGES if before[name] == after[name]]
         assert same == ["data", "compress"]
+
+    def test_further_questions_redo_the_evaluation_alone(self, tiny_model_folder: Path, tmp_path: Path) -> None:
+        before = stage_fingerprints(settings(tiny_model_folder, tmp_path), DECIDES)
+        after = stage_fingerprints(settings(tiny_model_folder, tmp_path, "evaluate.also={webq: a.jsonl}"), DECIDES)
+        assert [name for name in STAGES if before[name] != after[name]] == ["evaluate"]
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (None, "no question file"),
+            ("", "is empty"),
+            ("PAR1", "neither a JSON list nor JSON lines"),
+            ('{"title": "Peru", "text": "Lima lies there."}', "row 1: question must be text"),
+        ],
+        ids=["missing", "empty", "no questions", "passages"],
+    )
+    def test_further_questions_that_cannot_be_read_are_refused_before_anything_is_made(
+        self, tiny_model_folder: Path, tmp_path: Path, content: str | None, reason: str
+    ) -> None:
+        file = tmp_path / "others.jsonl"
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(QaFileError, match=rf"evaluate\.also\.webq: (.*others\.jsonl.*{reason}|{reason} .*others\.jsonl)"):
+            train_aag(settings(tiny_model_folder, tmp_path, f"evaluate.also={{webq: '{file}'}}"))
+        assert not (tmp_path / "tiny").exists()
+
+    def test_the_name_of_the_test_questions_is_taken(self, tiny_model_folder: Path, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="name of the run's own test questions"):
+            settings(tiny_model_folder, tmp_path, "evaluate.also={test: a.jsonl}")
 
     def test_where_results_go_does_not_change_them(self, tiny_model_folder: Path, tmp_path: Path) -> None:
         here, there = (settings(tiny_model_folder, tmp_path / place) for place in ("here", "there"))
