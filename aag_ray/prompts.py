@@ -30,7 +30,7 @@ def reader_prompt(question: str, *, document: str | None = None, passages: Seque
 
 def passage_lines(passages: Sequence[Passage]) -> str:
     """Passages with their numbers, a line each."""
-    return "".join(f"[{number}] {passage.title}: {passage.text}\n" for number, passage in enumerate(passages, start=1))
+    return "".join(f"[{number}] {passage_text(passage)}\n" for number, passage in enumerate(passages, start=1))
 
 
 def document_line(document: str) -> str:

@@ -25,6 +25,8 @@ from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.streaming import QueueFull, StreamingEngine
 from aag_ray.records import Passage
 
+TITLE_CHARACTERS = 120
+
 
 class AwakenedParts:
     """A trained awakening model: writes the dummy document, makes the adapter, reads with it or from evidence.
@@ -121,13 +123,21 @@ def build_parser(folder: Path | None, engine: Engine, batch: int = 16, waiting: 
 
 
 def passages_of(evidence: Sequence[Evidence]) -> list[Passage]:
-    """One passage for each page, in the order of its best span; its spans in page order, and its host as the title."""
+    """One passage for each page, in the order of its best span; its spans in page order.
+
+    Without a title it has its host's name. Its address would be read as an answer where it is a number.
+    """
     order = list(dict.fromkeys(each.url for each in evidence))
     by_page = sorted(evidence, key=lambda each: (order.index(each.url), each.start))
     return [
-        Passage(url, urlsplit(url).hostname or url, " ".join(each.text for each in spans))
-        for url, spans in groupby(by_page, key=lambda each: each.url)
+        Passage(url, title[:TITLE_CHARACTERS] or _host(url), " ".join(each.text for each in spans))
+        for (url, title), spans in groupby(by_page, key=lambda each: (each.url, each.title))
     ]
+
+
+def _host(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return "" if host.replace(".", "").isdigit() or ":" in host else host
 
 
 def facts_of(adapter: Adapter) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class TaggedPage:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One span of one page: `page.text[start:end]` is `text`, and `tag` its number.
+    """One span of one page: `page.text[start:end]` is `text`, `tag` its number, and `title` the page's.
 
     `score` is the extractor's, in [0, 1]; it is a probability where `Extraction.calibrated` says so.
     """
@@ -48,6 +48,7 @@ class Evidence:
     end: int
     text: str
     score: float
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

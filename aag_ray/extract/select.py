@@ -141,4 +141,4 @@ def _normal(text: str) -> str:
 
 def _evidence(page: TaggedPage, place: int, score: float) -> Evidence:
     number, start, end, _ = page.spans[place]
-    return Evidence(page.page.url, number, start, end, page.page.text[start:end], min(1.0, score))
+    return Evidence(page.page.url, number, start, end, page.page.text[start:end], min(1.0, score), page.page.title)

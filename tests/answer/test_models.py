@@ -137,6 +137,21 @@ def test_evidence_becomes_one_passage_a_page_best_page_first_spans_in_page_order
     assert passages_of(()) == []
 
 
+@pytest.mark.parametrize(
+    ("url", "title", "shown"),
+    [
+        ("https://b.example/p", "France", "France"),
+        ("https://b.example/p", "France " * 100, ("France " * 100)[:120]),
+        ("http://127.0.0.5:8000/p", "", ""),
+        ("http://[::1]:8000/p", "", ""),
+    ],
+    ids=["title", "long title", "address", "IPv6 address"],
+)
+def test_a_passage_has_its_pages_title_and_no_number_that_could_be_read_as_an_answer(url: str, title: str, shown: str):
+    [passage] = passages_of([Evidence(url, 1, 0, 9, "Paris is.", 0.8, title)])
+    assert (passage.title, passage.text) == (shown, "Paris is.")
+
+
 def test_the_facts_of_an_adapter_are_those_of_its_update():
     a, b = torch.randn(1, 6, 2), torch.randn(1, 2, 4)
     facts = facts_of(Adapter({"x.down_proj": (a, b), "y.down_proj": (2 * a, b)}))
