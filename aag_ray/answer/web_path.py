@@ -236,7 +236,7 @@ class Finding:
             self.sources[place] = replace(self.sources[place], spans=spans)
         if not chosen:
             failed = extraction.outcome is ExtractOutcome.MODEL_FAILED
-            detail = "; ".join(each.detail for each in extraction.pages if each.detail)
+            detail = "; ".join(dict.fromkeys(each.detail for each in extraction.pages if each.detail))
             return Findings(WebOutcome.EXTRACTOR_FAILED if failed else WebOutcome.NOTHING_RELEVANT, detail)
         shown = {each.url for each in chosen}
         read = tuple(ReadPage(self.sources[n], each.page) for n, each in pages.items() if each.page.url in shown)

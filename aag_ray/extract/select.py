@@ -73,7 +73,7 @@ def select(
             detail = scored.detail or "the model gave scores that are no numbers"
         elif not kept[number]:
             outcome = ExtractOutcome.OVER_BUDGET if number in named else ExtractOutcome.NOTHING_RELEVANT
-            told = f"no span scores {threshold:g} or more"
+            told = f"no span scores {threshold:.2g} or more"
             if number in named:
                 told = f"better evidence, or the same, of other spans came first in the budget of {budget} tokens"
             detail = f"{detail}; {told}" if detail else told
