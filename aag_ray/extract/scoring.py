@@ -7,11 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from aag_ray.config import ExtractSection
 from aag_ray.extract.evidence import Extraction, TaggedPage
 from aag_ray.extract.select import PageScores, select
 from aag_ray.extract.tokens import CountTokens, estimated_tokens
 from aag_ray.web.rank.lexical import words
+
+_CLOSING = " \"')]}»”’"  # noqa: RUF001
+_ASKS = ("?", "？", "؟", "⸮")  # noqa: RUF001
 
 
 def check_question(question: str) -> None:
@@ -47,7 +52,7 @@ class ScoringExtractor(ABC):
         check_question(question)
         began = time.perf_counter()
         try:
-            scores = self.score(question, pages)
+            scores = [_without_questions(*each) for each in zip(pages, self.score(question, pages), strict=True)]
         except Exception as error:  # whatever a model raises (memory, device, weights) ends in an outcome that tells it
             failure = f"{self.name} failed: {type(error).__name__}: {error}"
             scores = [PageScores(None, detail=failure) for _ in pages]
@@ -62,3 +67,11 @@ class ScoringExtractor(ABC):
             repeats=self.repeats,
         )
         return replace(chosen, seconds=time.perf_counter() - began)
+
+
+def _without_questions(page: TaggedPage, scored: PageScores) -> PageScores:
+    """A span that asks is no evidence: nothing is more like a question, and no reader finds an answer in it."""
+    if scored.spans is None or len(scored.spans) != len(page.spans):  # which `select` tells
+        return scored
+    asks = [page.page.text[span.start : span.end].rstrip(_CLOSING).endswith(_ASKS) for span in page.spans]
+    return scored._replace(spans=np.where(asks, 0.0, scored.spans)) if any(asks) else scored

@@ -60,3 +60,25 @@ def test_an_extraction_says_who_made_it_and_how_long_it_took() -> None:
     extraction = Halves(ExtractSection(), 0.1).extract("x", [PAGE])
     assert (extraction.extractor, extraction.calibrated) == ("halves", False)
     assert extraction.seconds > 0
+
+
+@pytest.mark.parametrize("asks", ["Where is it?", "(Where is it?)", "“Where is it?”", "それはどこですか？", "أين هي؟"])  # noqa: RUF001
+def test_a_question_on_a_page_is_never_evidence(asks: str) -> None:
+    page = tag_page(f"One is here.\n\n{asks}\n\nTwo? Two is there.", "u", kind="text").tagged
+    evidence = Halves(ExtractSection(budget=1.0), 0.1).extract("x", [page]).evidence
+    assert [each.text for each in evidence] == ["One is here.", "Two is there."]
+
+
+def test_an_echo_of_the_question_does_not_set_the_margin_for_the_answer() -> None:
+    class Close(Halves):
+        """What scores far below the best span of the request is no evidence."""
+
+        def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
+            return [PageScores(np.array([0.99, 0.4]))]
+
+        def least(self, scores: Sequence[PageScores]) -> float:
+            return max(float(page.spans.max()) for page in scores if page.spans is not None) - 0.1
+
+    page = tag_page("Re: Where is Lima?\n\nLima lies in Peru.", "u", kind="text").tagged
+    [evidence] = Close(ExtractSection(budget=1.0), 0.1).extract("Where is Lima?", [page]).evidence
+    assert evidence.text == "Lima lies in Peru."
