@@ -102,7 +102,7 @@ class Extraction:
             "outcome": self.outcome.value,
             "extractor": self.extractor,
             "calibrated": self.calibrated,
-            "evidence": [asdict(each) for each in self.evidence],
+            "evidence": [{key: value for key, value in asdict(each).items() if key != "title"} for each in self.evidence],
             "pages": [asdict(page) | {"evidence": len(page.evidence)} for page in self.pages],
             "tokens_in": self.tokens_in,
             "tokens_kept": self.tokens_kept,

@@ -271,9 +271,10 @@ class TestCitations:
         expect(cited.quote).to_be_hidden()
 
     def test_a_screen_reader_hears_it_with_the_number(self, cited: Visit):
-        name = cited.last.locator(".citation").first.get_attribute("aria-label")
-        cited.last.locator(".citation").first.focus()
-        assert name == f"Source 1: {cited.quote.locator('mark').text_content()}"
+        citation = cited.last.locator(".citation").first
+        name, number = citation.get_attribute("aria-label"), citation.text_content()
+        citation.focus()
+        assert name == f"Source {number}: {cited.quote.locator('mark').text_content()}"
 
     def test_places_hold_beyond_the_basic_plane_and_unsupported_sentences_say_so(
         self, visit: Any, serve: Serve, models: Any, web: Any
