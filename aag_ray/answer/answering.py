@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -46,30 +46,39 @@ class Answering:
 
     async def run(self) -> None:
         try:
+            policy, recollection = self.policy, None
             with self.stages.of("parse"):
-                self.parsed = await self._parse()
+                self.parsed = await self._parsed(policy.parser.parse(self.request, policy.today()))
+            if self.request.mode is Mode.AUTO and policy.parser.weighs_memory:
+                recollection = await self._recollect(self.allowance.left * MEMORY_SHARE)
+                likelihood = recollection.likelihood if recollection.answer else None
+                with self.stages.of("parse"):
+                    self.parsed = await self._parsed(policy.parser.weigh(self.parsed, policy.today(), likelihood))
             self.emit(Understood(self.parsed))
-            await self._answer()
+            await self._answer(recollection)
         except Unavailable as error:
             self.emit(Failed("overloaded", str(error), error.retry_after))
         except Exception as error:
             log.exception("while answering")
             self.emit(Failed("internal", f"{type(error).__name__}: {error}"))
 
-    async def _parse(self) -> ParsedRequest:
+    async def _parsed(self, parsing: Awaitable[ParsedRequest]) -> ParsedRequest:
         limit = asyncio.timeout(PARSE_SHARE * self.allowance.left)
         try:
             async with limit:
-                return await self.policy.parser.parse(self.request, self.policy.today())
+                return await parsing
         except Exception as error:
             detail = "the parser was too slow" if limit.expired() else f"the parser failed: {type(error).__name__}: {error}"
             log.warning("%s", detail)
-            return fallback(self.request.question, detail)
+            return fallback(self.parsed.question, detail)
 
-    async def _answer(self) -> None:
+    async def _answer(self, recollection: Recollection | None) -> None:
+        """By the mode and the parser's decision. A `recollection` was made before that decision."""
         mode = self.request.mode
         if mode is Mode.SEARCH:
             await self._read_pages(await self._find(), NOT_ASKED)
+        elif recollection is not None:
+            await self._go_on_from(recollection)
         elif mode is Mode.AUTO and self.parsed.search:
             await self._compare()
         else:
@@ -80,6 +89,23 @@ class Answering:
                 await self._read_pages(await self._find(), recollection)
             else:
                 await self._end_without(recollection, NOT_SEARCHED)
+
+    async def _go_on_from(self, recollection: Recollection) -> None:
+        """Memory has answered: that is the answer, or the web is asked and compared with it."""
+        self._use(recollection)
+        findings = NOT_SEARCHED
+        if self.parsed.search or not recollection.answer:
+            findings = await self._find()
+        else:
+            self.emit(Sources())
+        self._show(recollection)
+        await self._read_pages(findings, recollection)
+
+    async def _recollect(self, seconds: float) -> Recollection:
+        return await recollect(
+            self.policy.memory, self.policy.reader, self.parsed.question,
+            answer_tokens=self.request.budget.answer_tokens, seconds=seconds, stages=self.stages,
+        )  # fmt: skip
 
     async def _speak_from_memory(self) -> Recollection:
         """Memory alone, its answer written straight into the text."""
@@ -102,12 +128,7 @@ class Answering:
 
     async def _compare(self) -> None:
         """Both ways at once."""
-        remembering = asyncio.create_task(
-            recollect(
-                self.policy.memory, self.policy.reader, self.parsed.question,
-                answer_tokens=self.request.budget.answer_tokens, seconds=self.allowance.left, stages=self.stages,
-            )
-        )  # fmt: skip
+        remembering = asyncio.create_task(self._recollect(self.allowance.left))
         try:
             findings = await self._find()
             found = findings.outcome is WebOutcome.RELEVANT
@@ -151,6 +172,7 @@ class Answering:
             if findings.outcome is WebOutcome.OUT_OF_TIME:
                 self.emit(GivenUp(Degradation.MEMORY_ONLY, detail))
             self._say(recollection.answer)
+            self._end_at_budget(recollection.cut)
             origin = Origin(Provenance.FROM_MEMORY, recollection.outcome, findings.outcome, pages, detail)
             await self._end(origin, NOT_SEARCHED)
             return
@@ -185,9 +207,13 @@ class Answering:
         if self.out_of_time:
             self.cut = bool(self.text)
             self.emit(GivenUp(Degradation.SHORT_ANSWER, f"time was over after {self.request.budget.seconds:g} s"))
-        elif self.cut:
-            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"the answer ends after {tokens} tokens"))
+        self._end_at_budget(self.cut and not self.out_of_time)
         return ""
+
+    def _end_at_budget(self, cut: bool) -> None:
+        if cut:
+            self.cut = True
+            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"the answer ends after {self.request.budget.answer_tokens} tokens"))
 
     def _say(self, text: str) -> None:
         shown = text if self.text else text.lstrip()

@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """How the way ended; ANSWERED has an awakening. `answer` is set where one was made apart from the answer's text.
+    """How the way ended; ANSWERED has an awakening. `answer` is set where one was made apart from the answer's text, with how
+    likely memory finds it (`Piece.likelihood`) and whether it was `cut`.
 
     The tokens are those of the awakening and of that answer.
     """
@@ -28,6 +29,8 @@ class Recollection:
     detail: str = ""
     prompt_tokens: int = 0
     new_tokens: int = 0
+    likelihood: float = 0.0
+    cut: bool = False
 
 
 NOT_ASKED = Recollection(MemoryOutcome.NOT_ASKED)
@@ -69,16 +72,19 @@ async def recollect(
 async def _answered(
     reader: Reader, question: str, recollection: Recollection, awakening: Awakening, answer_tokens: int
 ) -> Recollection:
-    links, answer = LinkFilter(()), ""
+    links, answer, likelihood, cut = LinkFilter(()), "", 0.0, False
     prompt, new = recollection.prompt_tokens, recollection.new_tokens
     async with aclosing(reader.read(question, awakening, (), answer_tokens=answer_tokens)) as pieces:
         async for piece in pieces:
             answer += links.feed(piece.text)
             prompt += piece.prompt_tokens
             new += piece.new_tokens
+            likelihood, cut = piece.likelihood, piece.cut
     answer = (answer + links.end()).strip()
     outcome = MemoryOutcome.ANSWERED if answer else MemoryOutcome.EMPTY
-    return replace(recollection, outcome=outcome, answer=answer, prompt_tokens=prompt, new_tokens=new)
+    return replace(
+        recollection, outcome=outcome, answer=answer, prompt_tokens=prompt, new_tokens=new, likelihood=likelihood, cut=cut
+    )
 
 
 def _failed(error: Exception) -> Recollection:

@@ -22,6 +22,7 @@ from aag_ray.extract.tokens import estimated_tokens
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engines import Engine, build_engine
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull, StreamingEngine
 from aag_ray.records import Passage
 
@@ -67,7 +68,8 @@ class AwakenedParts:
             adapter = awakening.adapter if place != "text" else None
             document = awakening.document if place != "parameters" else None
         prompt = prompts.reader_prompt(question, document=document, passages=passages_of(evidence))
-        async for piece in _stream(self.engine, prompt, answer_tokens, adapter, self.reading):
+        numbers = _numbers_of(question, evidence)
+        async for piece in _stream(self.engine, prompt, answer_tokens, adapter, self.reading, numbers):
             yield piece
 
     async def check(self) -> None:
@@ -97,7 +99,7 @@ class BaseParts:
     ) -> AsyncGenerator[Piece, None]:
         shown = " ".join(passage.text for passage in passages_of(evidence)) or None
         prompt = prompts.zero_shot_prompt(self.loaded.tokenizer, question, shown)
-        async for piece in _stream(self.engine, prompt, answer_tokens, None, ()):
+        async for piece in _stream(self.engine, prompt, answer_tokens, None, (), _numbers_of(question, evidence)):
             yield piece
 
     async def check(self) -> None:
@@ -152,18 +154,28 @@ def facts_of(adapter: Adapter) -> dict[str, Any]:
     return {"trained": True, "layers": len(adapter.factors), "rank": rank, "numbers": size, "norm": round(squares**0.5, 4)}
 
 
+def _numbers_of(question: str, evidence: Sequence[Evidence]) -> SourceNumbers | None:
+    """What is read off evidence states its numbers or the question's; what comes from memory is not held to any."""
+    return SourceNumbers([question, *(each.text for each in evidence)]) if evidence else None
+
+
 async def _stream(
-    engine: Engine, prompt: str, tokens: int, adapter: Adapter | None, shared: Sequence[Adapter]
+    engine: Engine,
+    prompt: str,
+    tokens: int,
+    adapter: Adapter | None,
+    shared: Sequence[Adapter],
+    numbers: SourceNumbers | None = None,
 ) -> AsyncGenerator[Piece, None]:
     """Pieces with the tokens that each adds; the first brings those of the prompt."""
     prompt_tokens: int | None = None
     written = 0
-    stream = engine.stream(prompt, max_new_tokens=tokens, adapter=adapter, shared=shared)
+    stream = engine.stream(prompt, max_new_tokens=tokens, adapter=adapter, shared=shared, numbers=numbers)
     try:
         async for piece in stream:
             first = piece.prompt_tokens if prompt_tokens is None else 0
             prompt_tokens = piece.prompt_tokens
-            yield Piece(piece.text, first, piece.new_tokens - written, piece.end == "length")
+            yield Piece(piece.text, first, piece.new_tokens - written, piece.end == "length", piece.likelihood)
             written = piece.new_tokens
     except QueueFull as error:
         raise Unavailable(str(error)) from error

@@ -54,7 +54,8 @@ class ParseError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """`question` stands on its own. `needed` is the probability that the web is needed, None where nobody estimated it."""
+    """`question` stands on its own. `needed` is the probability that the web is needed, None where nobody estimated it;
+    `log_odds` what a trained parser's model says of the question alone, before memory's answer is weighed."""
 
     question: str
     search: bool
@@ -62,6 +63,7 @@ class ParsedRequest:
     outcome: ParseOutcome = ParseOutcome.PARSED
     detail: str = ""
     needed: float | None = None
+    log_odds: float | None = None
 
     @property
     def time_sensitive(self) -> bool:

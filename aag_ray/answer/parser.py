@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Protocol
 
 from aag_ray.answer.follow_up import LastExchange, Rewriter
-from aag_ray.answer.parsed import MAX_CHARACTERS, ParsedRequest, ParseError, ParseOutcome, fallback, read_parsed
+from aag_ray.answer.parsed import MAX_CHARACTERS, ParsedRequest, ParseOutcome
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.request import AnswerRequest, Mode
 from aag_ray.web.search.request import SearchRequest
@@ -19,56 +18,44 @@ if TYPE_CHECKING:
 
 
 class Parser(Protocol):
-    """Reads the last question of a conversation. `today` (UTC) is what words such as "this year" count from."""
+    """Reads the last question of a conversation. `today` (UTC) is what words such as "this year" count from.
+
+    Where `weighs_memory` is set and the mode leaves the decision open, `weigh` takes it once memory has answered: from the
+    geometric mean of the probabilities of memory's tokens, None where memory has none.
+    """
+
+    weighs_memory: bool
 
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest: ...
 
+    async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest: ...
+
 
 class UntrainedParser:
-    """Works without training and says so: searches with the question itself, whenever nothing tells it that memory will do.
+    """Works without training and says so: searches with the question itself, which costs time and never an answer.
 
-    `known` gives the probability that the model knows the answer, for example its likelihood of its own; at `threshold` or
-    above the web is not asked. Without it the web is always asked, which costs time and never an answer.
+    With a `threshold`, what memory finds likelier than that is not searched for.
     """
 
-    def __init__(
-        self,
-        rewriter: Rewriter | None = None,
-        known: Callable[[str], Awaitable[float]] | None = None,
-        threshold: float = 0.5,
-    ) -> None:
-        self.rewriter = rewriter or LastExchange()
-        self.known = known
-        self.threshold = threshold
+    def __init__(self, rewriter: Rewriter | None = None, threshold: float | None = None) -> None:
+        self.rewriter, self.threshold = rewriter or LastExchange(), threshold
+        self.weighs_memory = threshold is not None
 
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
         question = await self.rewriter.rewrite(request)
         queries = (SearchRequest(question[:MAX_CHARACTERS]),)
-        if self.known is None:
-            return ParsedRequest(question, True, queries, ParseOutcome.UNTRAINED, "an untrained parser always searches")
-        known = await self.known(question)
-        search = known < self.threshold
-        detail = f"the model's own estimate {known:.2f} is {'below' if search else 'at least'} {self.threshold:g}"
-        return ParsedRequest(question, search, queries if search else (), ParseOutcome.UNTRAINED, detail, 1 - known)
+        return ParsedRequest(question, True, queries, ParseOutcome.UNTRAINED, "an untrained parser always searches")
+
+    async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+        if likelihood is None or self.threshold is None:
+            return parsed
+        search = likelihood < self.threshold
+        detail = f"memory's answer has a likelihood of {likelihood:.2f}, {'below' if search else 'at least'} {self.threshold:g}"
+        queries = parsed.queries if search else ()
+        return replace(parsed, search=search, queries=queries, detail=detail, needed=1 - likelihood)
 
     def close(self) -> None:
         """It holds nothing."""
-
-
-class WrittenParser:
-    """A parser whose model writes the grammar's JSON. What it writes is read strictly; anything else falls back to searching.
-
-    `write` gives the model's output for a request and a date.
-    """
-
-    def __init__(self, write: Callable[[AnswerRequest, date], Awaitable[str]]) -> None:
-        self.write = write
-
-    async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
-        try:
-            return read_parsed(await self.write(request, today))
-        except ParseError as error:
-            return fallback(request.question, f"the parser's output cannot be used: {error}")
 
 
 class TrainedParser:
@@ -82,22 +69,46 @@ class TrainedParser:
     def __init__(self, model: ParserModel, engine: Engine, *, own: bool = False) -> None:
         self.model, self.engine, self.own = model, engine, own
 
+    @property
+    def weighs_memory(self) -> bool:
+        return self.model.settings.weighing is not None
+
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
-        """Raises Unavailable while too many prompts wait, which the policy takes as a parser that failed."""
-        from aag_ray.answer.parsing import prompts
-        from aag_ray.answer.parsing.model import has_history, read_searches, rewrite_prompt, usable_question
+        """Where memory's answer will be weighed there are no searches yet: `weigh` writes them if it comes to that.
+
+        Raises Unavailable while too many prompts wait, which the policy takes as a parser that failed.
+        """
+        from aag_ray.answer.parsing.model import has_history, rewrite_prompt, usable_question
 
         model, settings, question = self.model, self.model.settings, request.question
         if has_history(request):
             question = usable_question(await self._write(rewrite_prompt(request), settings.question_tokens), request)
-        [needed] = await self.engine.call(lambda: model.needed([question], [today]))
-        decided = needed >= settings.threshold if request.mode is Mode.AUTO else request.mode is Mode.SEARCH
-        asked = f"asked for by the mode {request.mode}" if request.mode is not Mode.AUTO else ""
-        if not decided:
-            return ParsedRequest(question, False, detail=asked, needed=needed)
-        written = await self._write(prompts.search_prompt(question, today), settings.query_tokens)
-        parsed = read_searches(question, written)
-        return replace(parsed, needed=needed, detail=parsed.detail or asked)
+        [odds] = await self.engine.call(lambda: model.log_odds([question], [today]))
+        needed = settings.calibration(odds)
+        if request.mode is Mode.AUTO:
+            parsed = ParsedRequest(question, needed >= settings.threshold, needed=needed, log_odds=odds)
+            return parsed if self.weighs_memory else await self._with_searches(parsed, today)
+        asked = f"asked for by the mode {request.mode}"
+        parsed = ParsedRequest(question, request.mode is Mode.SEARCH, detail=asked, needed=needed, log_odds=odds)
+        return await self._with_searches(parsed, today)
+
+    async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+        """Without a likelihood the question alone has decided."""
+        weighing = self.model.settings.weighing
+        if likelihood is not None and weighing is not None and parsed.log_odds is not None:
+            needed = weighing(parsed.log_odds, likelihood)
+            parsed = replace(parsed, search=needed >= weighing.threshold, needed=needed)
+        return await self._with_searches(parsed, today)
+
+    async def _with_searches(self, parsed: ParsedRequest, today: date) -> ParsedRequest:
+        from aag_ray.answer.parsing import prompts
+        from aag_ray.answer.parsing.model import read_searches
+
+        if not parsed.search:
+            return parsed
+        written = await self._write(prompts.search_prompt(parsed.question, today), self.model.settings.query_tokens)
+        read = read_searches(parsed.question, written)
+        return replace(read, needed=parsed.needed, log_odds=parsed.log_odds, detail=read.detail or parsed.detail)
 
     def close(self) -> None:
         if self.own:

@@ -42,12 +42,14 @@ class Awakening:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of an answer as it is written. `cut` is set on the last one if `answer_tokens` ended it."""
+    """A piece of an answer as it is written. `cut` is set on the last one if `answer_tokens` ended it; `likelihood` is the
+    geometric mean of the probabilities of all tokens up to it."""
 
     text: str
     prompt_tokens: int = 0
     new_tokens: int = 0
     cut: bool = False
+    likelihood: float = 0.0
 
 
 class Memory(Protocol):

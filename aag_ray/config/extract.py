@@ -47,11 +47,19 @@ class ExtractorDataSection(DataSection):
 
     A page is the first `contexts` passages of a question. `negatives` is the share of questions that also make a page without
     any passage that holds an answer. `needles` pages of passages get a made-up fact, at a random depth, asked for by name.
+    `web` pages are those of the local web, with all that stands around an answer there; a third is about other subjects.
     """
 
     negatives: Share = 0.5
     needles: Natural = 300
     needle_tokens: Positive = 1500
+    web: Natural = 0
+
+    @model_validator(mode="after")
+    def the_web_is_about_the_embedded_world(self) -> ExtractorDataSection:
+        if self.web and self.files is not None:
+            raise ValueError(f"web={self.web} asks for pages of the local web, which knows nothing of the questions in files")
+        return self
 
 
 class ScorerSection(Section):

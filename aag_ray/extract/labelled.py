@@ -12,17 +12,23 @@ from aag_ray.extract.gold import label
 from aag_ray.extract.haystack import haystack, hide_needle, spread
 from aag_ray.extract.needles import make_needles
 from aag_ray.extract.tokens import estimated_tokens
+from aag_ray.extract.web_pages import web_pages
 from aag_ray.records import Question
 
 
 def label_pages(
     questions: Sequence[Question], section: ExtractorDataSection, name: str, seed: int
 ) -> tuple[list[ExtractionExample], dict[str, int]]:
-    """Examples of one split, and how the labelling of its questions ended. Needles: a tenth as many outside `train`."""
+    """Examples of one split, and how the labelling of its questions ended.
+
+    Outside `train` there are a tenth as many needles and a fifth as many pages of the web.
+    """
     labelled = list(label(questions, section.negatives, seed))
     examples = [each.example for each in labelled if each.example is not None]
-    count = section.needles if name == "train" else section.needles // 10
-    examples += hidden_needles(questions, count, section.needle_tokens, name, seed)
+    needles, pages = (section.needles, section.web) if name == "train" else (section.needles // 10, section.web // 5)
+    examples += hidden_needles(questions, needles, section.needle_tokens, name, seed)
+    if pages:
+        examples += web_pages(questions, pages, section.world, seed)
     return examples, dict(Counter(each.outcome.value for each in labelled))
 
 

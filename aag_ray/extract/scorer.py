@@ -133,15 +133,16 @@ class SpanScorer(nn.Module):
 
         Every span is in exactly one window; what is longer than a window loses its end.
         """
-        features = lexical_features(question, pages)
         start, end = self._brackets()
         asked = [*start, *self._encoded([question])[0][: min(QUESTION_TOKENS, self.window - 2)], *end]
         found = []
         for number, page in enumerate(pages):
             if page.spans:
+                # each page by itself, as in training: beside others about the same subject its name would count for little
+                [features] = lexical_features(question, [page])
                 tokens = self._encoded([page.page.text[span.start : span.end] for span in page.spans])
                 for first, ids, ranges in self._cut(page, tokens, start, end):
-                    held = features[number][first : first + len(ranges)]
+                    held = features[first : first + len(ranges)]
                     found.append(Window(number, first, asked, ids, ranges, held))
         return found
 

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import StreamingEngine
 from aag_ray.llm.written import StreamPiece
 
@@ -20,9 +21,17 @@ class Engine(Protocol):
     loaded: LoadedModel
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int, adapter: Adapter | None = None, shared: Sequence[Adapter] = ()
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int,
+        adapter: Adapter | None = None,
+        shared: Sequence[Adapter] = (),
+        numbers: SourceNumbers | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
         """The text's pieces. `adapter` holds one example. Closing the generator ends the prompt.
+
+        With `numbers` the text states no others.
 
         Raises QueueFull before anything is decoded, AdapterError for an adapter that does not fit, RuntimeError after `close`.
         """

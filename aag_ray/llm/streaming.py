@@ -21,12 +21,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from aag_ray.llm.adapters import Adapter, applied, stack
 from aag_ray.llm.engine import decoded
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.numbers import NumbersConstraint, SourceNumbers
 from aag_ray.llm.written import StreamPiece, WrittenText
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class _Row:
     max_new_tokens: int
     adapter: Adapter | None
     shared: tuple[Adapter, ...]
+    numbers: SourceNumbers | None
     send: Callable[[StreamPiece | BaseException], None]
     written: WrittenText
     done: bool = False
@@ -70,9 +72,17 @@ class StreamingEngine:
         self._thread.start()
 
     async def stream(
-        self, prompt: str, *, max_new_tokens: int, adapter: Adapter | None = None, shared: Sequence[Adapter] = ()
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int,
+        adapter: Adapter | None = None,
+        shared: Sequence[Adapter] = (),
+        numbers: SourceNumbers | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
         """The text's pieces. `adapter` holds one example. Closing the generator ends the row within a token.
+
+        With `numbers` the text states no others.
 
         Raises QueueFull before anything is decoded, RuntimeError after `close`, and what the model raises.
         """
@@ -84,7 +94,8 @@ class StreamingEngine:
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         ids = tokenizer(prompt)["input_ids"]
-        row = _Row(ids, max_new_tokens, adapter, tuple(shared), send, WrittenText(tokenizer, len(ids), max_new_tokens))
+        written = WrittenText(tokenizer, len(ids), max_new_tokens)
+        row = _Row(ids, max_new_tokens, adapter, tuple(shared), numbers, send, written)
         with self._change:
             if self._closed:
                 raise RuntimeError("the engine is closed")
@@ -155,25 +166,40 @@ class StreamingEngine:
 
     def _decode(self, rows: list[_Row]) -> None:
         adapters = [row.adapter for row in rows if row.adapter is not None]
-        stopping = StoppingCriteriaList([_RowsDone(rows)])
+        stopping, held, chances = StoppingCriteriaList([_RowsDone(rows)]), LogitsProcessorList(), _Chances()
+        if any(row.numbers is not None for row in rows):
+            held.append(NumbersConstraint(self.loaded.tokenizer, [row.numbers for row in rows], rows[0].written.ends))
+        held.append(chances)
         with applied(self.loaded.model, *rows[0].shared, stack(adapters) if adapters else None):
             most = max(row.max_new_tokens for row in rows)
-            decoded(self.loaded, [row.ids for row in rows], most, streamer=_Writer(rows), stopping_criteria=stopping)
+            options = {"streamer": _Writer(rows, chances), "stopping_criteria": stopping, "logits_processor": held}
+            decoded(self.loaded, [row.ids for row in rows], most, **options)
+
+
+class _Chances(LogitsProcessor):
+    """Remembers how likely the token is that greedy decoding takes next, for each row."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+        self.taken = scores.float().log_softmax(-1).amax(-1).tolist()
+        return scores
 
 
 class _Writer(BaseStreamer):
     """Gives each row's caller its text as tokens come."""
 
-    def __init__(self, rows: list[_Row]) -> None:
-        self.rows = rows
+    def __init__(self, rows: list[_Row], chances: _Chances) -> None:
+        self.rows, self.chances = rows, chances
         self.prompt = True
 
     def put(self, value: Tensor) -> None:
         if self.prompt:
             self.prompt = False
             return
-        for row, token in zip(self.rows, value.view(-1).tolist(), strict=True):
-            if not row.done and (piece := row.written.add(token)):
+        for row, token, chance in zip(self.rows, value.view(-1).tolist(), self.chances.taken, strict=True):
+            if not row.done and (piece := row.written.add(token, chance)):
                 row.send(piece)
                 row.done = row.done or bool(piece.end)
 

@@ -24,6 +24,7 @@ from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import newline_tokens
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull
 from aag_ray.llm.vllm_adapters import VllmAdapters
 from aag_ray.llm.vllm_parameters import engine_arguments, sampling
@@ -34,10 +35,11 @@ CLOSED = "the engine is closed"
 
 
 class Step(NamedTuple):
-    """What vLLM wrote since the last step; nothing follows the `last`."""
+    """What vLLM wrote since the last step, with each token's log probability; nothing follows the `last`."""
 
     tokens: Sequence[int]
     last: bool
+    chances: Sequence[float] = ()
 
 
 class VllmEngine:
@@ -70,18 +72,19 @@ class VllmEngine:
         max_new_tokens: int,
         adapter: Adapter | None = None,
         shared: Sequence[Adapter] = (),
+        numbers: SourceNumbers | None = None,
         schema: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
         """The text's pieces up to the first newline; with `schema`, one JSON value in it, without spaces between its parts.
 
-        `adapter` holds one example. Closing the generator ends the prompt.
+        `adapter` holds one example. With `numbers` the text states no others. Closing the generator ends the prompt.
         Raises QueueFull before anything is decoded, AdapterError for an adapter that does not fit, RuntimeError after `close`.
         """
         tokenizer: Any = self.loaded.tokenizer
         ids = tokenizer(prompt)["input_ids"]
         written = WrittenText(tokenizer, len(ids), max_new_tokens)
         stops = [*newline_tokens(tokenizer), tokenizer.eos_token_id]
-        form = {"json": dict(schema)} if schema is not None else None
+        form = {"json": dict(schema)} if schema is not None else {"regex": numbers.expression} if numbers is not None else None
         loop, steps = asyncio.get_running_loop(), asyncio.Queue[Step | BaseException]()
 
         def send(step: Step | BaseException) -> None:
@@ -96,8 +99,8 @@ class VllmEngine:
                 done = isinstance(step, BaseException) or step.last
                 if isinstance(step, BaseException):
                     raise step
-                for number, token in enumerate(step.tokens, 1):
-                    if piece := written.add(token, last=step.last and number == len(step.tokens)):
+                for number, (token, chance) in enumerate(zip(step.tokens, step.chances, strict=True), 1):
+                    if piece := written.add(token, chance, last=step.last and number == len(step.tokens)):
                         yield piece
         finally:
             if not done:
@@ -199,7 +202,9 @@ class VllmEngine:
                 told, name = sampling(self.loaded, most, stops, form), str(self._requests)
                 output = self._vllm.generate(tokens_input(list(ids)), told, name, lora_request=lora)
                 async for step in output:
-                    send(Step(step.outputs[0].token_ids, step.finished))
+                    written = step.outputs[0]
+                    chances = [each[token].logprob for token, each in zip(written.token_ids, written.logprobs, strict=True)]
+                    send(Step(written.token_ids, step.finished, chances))
         except asyncio.CancelledError:
             send(RuntimeError(CLOSED))
             raise

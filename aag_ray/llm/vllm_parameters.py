@@ -47,6 +47,7 @@ def sampling(loaded: LoadedModel, most: int, stops: Sequence[int], form: Mapping
         max_tokens=most,
         stop_token_ids=list(stops),
         detokenize=False,
+        logprobs=0,  # of the token that is taken, and of no other
         output_kind=RequestOutputKind.DELTA,
         structured_outputs=StructuredOutputsParams(**form) if form else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,17 @@ from aag_ray.llm.engine import newline_tokens
 
 @dataclass(frozen=True, slots=True)
 class StreamPiece:
-    """The next characters of a text. The last piece has `end` set: "stop" or, at `max_new_tokens`, "length"."""
+    """The next characters of a text. The last piece has `end` set: "stop" or, at `max_new_tokens`, "length".
+
+    `likelihood` is the geometric mean of the probabilities of the text's tokens so far, without the one that stops it; 0 where
+    there is none.
+    """
 
     text: str
     new_tokens: int
     prompt_tokens: int = 0
     end: str = ""
+    likelihood: float = 0.0
 
 
 class WrittenText:
@@ -26,16 +32,21 @@ class WrittenText:
         self.ends = {*newline_tokens(tokenizer), tokenizer.eos_token_id}
         self.tokens: list[int] = []
         self.shown = 0
+        self.log_probability = 0.0
 
-    def add(self, token: int, *, last: bool = False) -> StreamPiece | None:
+    def add(self, token: int, log_probability: float, *, last: bool = False) -> StreamPiece | None:
         """The characters that this token completes, if any, shown up to the last whole one. Nothing follows the `last`."""
         self.tokens.append(token)
+        if token not in self.ends:
+            self.log_probability += log_probability
         text = self.tokenizer.decode(self.tokens, skip_special_tokens=True)
         end = "stop" if token in self.ends else "length" if last or len(self.tokens) >= self.max_new_tokens else ""
         if end:
             text = text.split("\n")[0]
         elif text.endswith("\ufffd") or len(text) <= self.shown:  # a character whose bytes are not all there, or none at all
             return None
-        piece = StreamPiece(text[self.shown :], len(self.tokens), self.prompt_tokens, end)
+        counted = len(self.tokens) - (token in self.ends)
+        likelihood = math.exp(self.log_probability / counted) if counted else 0.0
+        piece = StreamPiece(text[self.shown :], len(self.tokens), self.prompt_tokens, end, likelihood)
         self.shown = max(self.shown, len(text))
         return piece

@@ -59,6 +59,10 @@ class EngineDeployment:
         with self.meters.call("parse"):
             return await self.parser.parse(request, today)
 
+    async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+        with self.meters.call("parse"):
+            return await self.parser.weigh(parsed, today, likelihood)
+
     async def awaken(self, question: str) -> Awakening:
         with self.meters.call("awaken"):
             awakening = await self.parts.awaken(question)
@@ -166,6 +170,7 @@ class AnsweringDeployment:
     ) -> None:
         log_with_serve()
         from aag_ray.answer.parser import UntrainedParser
+        from aag_ray.answer.parsing.settings import ParserSettings
         from aag_ray.answer.policy import Policy
         from aag_ray.answer.web_path import WebPath
         from aag_ray.web.rank.mixed import Ranker
@@ -174,7 +179,10 @@ class AnsweringDeployment:
         models, found = RemoteEngine(engine), RemoteWeb(web)
         answering = section.endpoint.answer
         path = WebPath(found, found, Ranker(section.rank), RemoteExtractor(extractor), answering, section.pages)
-        parser = RemoteParser(engine) if trained_parser(section) is not None else UntrainedParser()
+        folder = trained_parser(section)
+        parser = UntrainedParser()
+        if folder is not None:
+            parser = RemoteParser(engine, weighs_memory=ParserSettings.read(folder).weighing is not None)
         self.policy = Policy(parser, models, models, path, answering)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

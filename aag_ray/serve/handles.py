@@ -103,11 +103,14 @@ class RemoteEngine:
 class RemoteParser:
     """`Parser`: the engine's own, which is a role of its model."""
 
-    def __init__(self, handle: DeploymentHandle[Any]) -> None:
-        self.handle = handle
+    def __init__(self, handle: DeploymentHandle[Any], *, weighs_memory: bool = False) -> None:
+        self.handle, self.weighs_memory = handle, weighs_memory
 
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
         return await _called(self.handle.parse, request, today)
+
+    async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+        return await _called(self.handle.weigh, parsed, today, likelihood)
 
 
 class RemoteWeb:

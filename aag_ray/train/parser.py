@@ -73,9 +73,10 @@ def known(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
 
 
 def parser(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
-    """Train on the labelled requests, calibrate on dev, choose the threshold there, and put it all into `model`."""
-    from aag_ray.answer.parsing.calibrate import cheapest_threshold, fit_platt
-    from aag_ray.answer.parsing.model import ParserModel, ParserSettings
+    """Train on the labelled requests, calibrate on dev, choose the thresholds there, and put it all into `model`."""
+    from aag_ray.answer.parsing.calibrate import cheapest_threshold, fit_platt, fit_weighing
+    from aag_ray.answer.parsing.model import ParserModel
+    from aag_ray.answer.parsing.settings import ParserSettings
     from aag_ray.artifacts import replaced_folder
     from aag_ray.llm.load import load_model
     from aag_ray.llm.sft import load_lora
@@ -102,19 +103,23 @@ def parser(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
     base = config.model if lora else ModelSection(name=str(best), dtype=config.model.dtype)
     model = ParserModel(load_model(base), settings, load_lora(best) if lora else None, section.batch)
     dev = labelled_of(run, "dev")
-    labels = [each.needed for each in dev]
+    labels, likelihoods = [each.needed for each in dev], [each.likelihood for each in dev]
     odds = model.log_odds(model.rewritten([each.example.request for each in dev]), [each.example.today for each in dev])
     platt = fit_platt(odds, labels)
     threshold = cheapest_threshold([platt(value) for value in odds], labels, section.costs)
-    model.settings = replace(settings, calibration=platt, threshold=threshold)
+    weighing = fit_weighing(odds, likelihoods, labels)
+    own = cheapest_threshold([weighing(*pair) for pair in zip(odds, likelihoods, strict=True)], labels, section.costs)
+    weighing = replace(weighing, threshold=own)
+    model.settings = replace(settings, calibration=platt, threshold=threshold, weighing=weighing)
     with replaced_folder(folder / "model") as temporary:
         model.save_pretrained(temporary)
-    print(f"  the web is asked from a probability of {threshold:.2f} on", flush=True)
-    return metrics | {"threshold": threshold, "calibration": asdict(platt)}
+    print(f"  the web is asked from a probability of {own:.2f} on, {threshold:.2f} by the question alone", flush=True)
+    return metrics | {"threshold": threshold, "calibration": asdict(platt), "weighing": asdict(weighing)}
 
 
 def evaluate(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
-    """The trained parser on test beside always, never, and a threshold on the model's own likelihood; JSON and Markdown."""
+    """The trained parser on test, with memory's likelihood and by the question alone, beside always, never, and a threshold on
+    that likelihood alone; JSON and Markdown."""
     from aag_ray.answer.parsing.calibrate import cheapest_threshold, fit_platt
     from aag_ray.answer.parsing.model import ParserModel
     from aag_ray.answer.parsing.report import render
@@ -128,13 +133,17 @@ def evaluate(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
     test, dev = labelled_of(run, "test"), labelled_of(run, "dev")
     began = time.monotonic()
     questions, days = model.rewritten([each.example.request for each in test]), [each.example.today for each in test]
-    chances = model.needed(questions, days)
+    odds = model.log_odds(questions, days)
     seconds = (time.monotonic() - began) / len(test)
     # The likelihood is turned into a probability as the parser's odds are, on the same dev requests.
     platt = fit_platt([each.likelihood for each in dev], [each.needed for each in dev])
     own = cheapest_threshold([platt(each.likelihood) for each in dev], [each.needed for each in dev], costs)
+    settings, weighing = model.settings, model.settings.weighing
+    assert weighing is not None
+    chances = [weighing(value, each.likelihood) for value, each in zip(odds, test, strict=True)]
     decisions = {
-        "parser": Decisions.at(chances, model.settings.threshold),
+        "parser": Decisions.at(chances, weighing.threshold),
+        "question": Decisions.at([settings.calibration(value) for value in odds], settings.threshold),
         "likelihood": Decisions.at([platt(each.likelihood) for each in test], own),
         "always": Decisions.all(True, len(test)),
         "never": Decisions.all(False, len(test)),

@@ -98,6 +98,7 @@ class Quotes:
 
     writes: Callable[[Sequence[Evidence]], str] | None = None
     fails: Exception | None = None
+    likelihood: float = 0.0
     fails_after: int = 0
     stops_after: int | None = None
     asked: list[tuple[str, Awakening | None, int]] = field(default_factory=list)
@@ -121,7 +122,7 @@ class Quotes:
                 if number == self.stops_after:
                     await asyncio.sleep(3600)
                 last = number + 1 == answer_tokens and number + 1 < len(pieces)
-                yield Piece(piece, 11 if number == 0 else 0, 1, last)
+                yield Piece(piece, 11 if number == 0 else 0, 1, last, self.likelihood)
                 if last:
                     return
                 await asyncio.sleep(0)

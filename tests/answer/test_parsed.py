@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aag_ray.answer.parsed import MAX_CHARACTERS, PARSE_SCHEMA, ParsedRequest, ParseError, ParseOutcome, fallback, read_parsed
-from aag_ray.answer.parser import UntrainedParser, WrittenParser
+from aag_ray.answer.parser import UntrainedParser
 from aag_ray.answer.request import AnswerRequest, Role, Turn
 from aag_ray.web.search.request import Freshness, SearchRequest
 
@@ -75,21 +75,19 @@ class TestParsers:
         parsed = await UntrainedParser().parse(AnswerRequest.asking("Who won?"), TODAY)
         assert (parsed.search, parsed.outcome, parsed.queries) == (True, ParseOutcome.UNTRAINED, (SearchRequest("Who won?"),))
 
-    @pytest.mark.parametrize(("known", "search"), [(0.2, True), (0.5, False), (0.9, False)])
-    async def test_an_estimate_of_what_is_known_decides(self, known: float, search: bool) -> None:
-        async def estimate(_: str) -> float:
-            return known
+    @pytest.mark.parametrize(("likelihood", "search"), [(0.2, True), (0.5, False), (0.9, False)])
+    async def test_with_a_threshold_the_likelihood_of_memorys_answer_decides(self, likelihood: float, search: bool) -> None:
+        parser = UntrainedParser(threshold=0.5)
+        asked = await parser.parse(AnswerRequest.asking("Who won?"), TODAY)
+        parsed = await parser.weigh(asked, TODAY, likelihood)
+        assert parser.weighs_memory
+        assert (parsed.search, bool(parsed.queries), parsed.needed) == (search, search, 1 - likelihood)
 
-        parsed = await UntrainedParser(known=estimate).parse(AnswerRequest.asking("Who won?"), TODAY)
-        assert (parsed.search, bool(parsed.queries), parsed.needed) == (search, search, 1 - known)
-
-    async def test_a_model_that_writes_nonsense_leads_to_a_search(self) -> None:
-        async def write(request: AnswerRequest, today: date) -> str:
-            return '{"search": false'
-
-        parsed = await WrittenParser(write).parse(AnswerRequest.asking("Who won?"), TODAY)
-        assert (parsed.search, parsed.outcome) == (True, ParseOutcome.FELL_BACK)
-        assert "not JSON" in parsed.detail
+    async def test_without_a_threshold_or_an_answer_of_memory_the_web_is_asked(self) -> None:
+        assert not UntrainedParser().weighs_memory
+        for parser, likelihood in ((UntrainedParser(), 0.9), (UntrainedParser(threshold=0.5), None)):
+            asked = await parser.parse(AnswerRequest.asking("Who won?"), TODAY)
+            assert await parser.weigh(asked, TODAY, likelihood) == asked
 
     @pytest.mark.parametrize(
         ("turns", "rewritten"),

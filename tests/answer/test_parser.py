@@ -15,8 +15,9 @@ from aag_ray.answer.models import build_parser
 from aag_ray.answer.parsed import MAX_CHARACTERS, ParseOutcome
 from aag_ray.answer.parser import TrainedParser, UntrainedParser
 from aag_ray.answer.parsing import prompts
-from aag_ray.answer.parsing.calibrate import Platt
-from aag_ray.answer.parsing.model import ParserModel, ParserModelError, ParserSettings
+from aag_ray.answer.parsing.calibrate import Platt, Weighing
+from aag_ray.answer.parsing.model import ParserModel, ParserModelError
+from aag_ray.answer.parsing.settings import ParserSettings
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.request import AnswerRequest, Mode, Role, Turn
 from aag_ray.config import LoraSection, ModelSection
@@ -116,6 +117,39 @@ async def test_a_follow_up_is_rewritten_before_it_is_decided_on(parser: TrainedP
     assert engine_of(parser).asked[1] == prompts.search_prompt(standalone, TODAY)
     engine_of(parser).says = lambda prompt: "\n"
     assert (await sure(parser, 0.0).parse(AnswerRequest(turns), TODAY)).question == "Its currency?"
+
+
+def weighing(parser: TrainedParser) -> TrainedParser:
+    """With a model that says nothing, and the likelihood of memory's answer alone to go by."""
+    settings = replace(parser.model.settings, calibration=Platt(0.0, 0.0), weighing=Weighing(0.0, -1.0, 0.0, threshold=0.5))
+    parser.model.settings = settings
+    return parser
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("likelihood", "search"), [(0.2, True), (0.8, False)])
+async def test_what_memory_finds_likely_decides_where_the_mode_leaves_it_open(
+    parser: TrainedParser, likelihood: float, search: bool
+):
+    parsed = await weighing(parser).parse(AnswerRequest.asking(QUESTION), TODAY)
+    assert (parsed.search, parsed.queries) == (True, ()), "nothing is written before memory has answered"
+    weighed = await parser.weigh(parsed, TODAY, likelihood)
+    assert (weighed.search, bool(weighed.queries)) == (search, search)
+    assert weighed.needed == pytest.approx(1 - likelihood)
+    assert weighed.question == QUESTION
+
+
+@pytest.mark.asyncio
+async def test_without_an_answer_of_memory_the_question_alone_decides(parser: TrainedParser):
+    parsed = await weighing(parser).parse(AnswerRequest.asking(QUESTION), TODAY)
+    weighed = await parser.weigh(parsed, TODAY, None)
+    assert (weighed.search, weighed.queries[0].query, weighed.needed) == (True, "Peru government", parsed.needed)
+
+
+@pytest.mark.asyncio
+async def test_who_asks_by_the_mode_gets_the_searches_at_once(parser: TrainedParser):
+    parsed = await weighing(parser).parse(AnswerRequest.asking(QUESTION, Mode.SEARCH), TODAY)
+    assert [each.query for each in parsed.queries] == ["Peru government"]
 
 
 @pytest.mark.asyncio

@@ -13,6 +13,7 @@ from aag_ray.answer.allowance import Degradation
 from aag_ray.answer.answer import Answer, gathered
 from aag_ray.answer.event import Cited, Done, Known, Remembered, Sources, Text, Understood
 from aag_ray.answer.parsed import ParsedRequest, ParseOutcome
+from aag_ray.answer.parser import UntrainedParser
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.provenance import MemoryOutcome, Provenance, WebOutcome
 from aag_ray.answer.request import AnswerRequest, Budget, Filters, Mode, Role, Turn
@@ -240,28 +241,68 @@ class TestBothWays:
         assert answer.origin is not None
         assert "too long" in answer.origin.detail
 
-    async def test_what_memory_is_sure_of_is_not_searched_for(self, parts: Make) -> None:
-        from aag_ray.answer.parser import UntrainedParser
-
-        async def sure(_: str) -> float:
-            return 0.9
-
-        made = parts(parser=UntrainedParser(known=sure))
-        made.memory.answers[QUESTION] = "Lima"
+    async def test_what_memory_finds_likely_is_its_answer_and_is_not_searched_for(self, parts: Make) -> None:
+        made = parts(parser=UntrainedParser(threshold=0.5))
+        made.memory.answers[QUESTION], made.reader.likelihood = "Lima", 0.9
         answer = await ask(made, Mode.AUTO)
-        assert origin(answer) == (Provenance.FROM_MEMORY, MemoryOutcome.ANSWERED, WebOutcome.NOT_ASKED)
+        assert (answer.text, origin(answer)) == ("Lima", (Provenance.FROM_MEMORY, MemoryOutcome.ANSWERED, WebOutcome.NOT_ASKED))
         assert not made.site.searched
+        assert len(made.reader.asked) == 1, "memory is read once"
+        assert answer.parsed is not None
+        assert answer.parsed.needed == pytest.approx(0.1)
 
-    async def test_memory_that_was_sure_and_has_nothing_leads_to_the_web(self, parts: Make) -> None:
-        from aag_ray.answer.parser import UntrainedParser
+    async def test_what_memory_finds_unlikely_is_searched_for_and_compared_without_asking_it_again(self, parts: Make) -> None:
+        made = parts(parser=UntrainedParser(threshold=0.5))
+        about_peru(made)
+        made.memory.answers[QUESTION], made.reader.likelihood = "Lima", 0.2
+        answer = await ask(made, Mode.AUTO)
+        assert origin(answer) == (Provenance.BOTH_AGREE, MemoryOutcome.ANSWERED, WebOutcome.RELEVANT)
+        assert made.memory.asked == [QUESTION]
 
-        async def sure(_: str) -> float:
-            return 0.9
-
-        made = parts(parser=UntrainedParser(known=sure))
+    async def test_memory_that_has_nothing_leads_to_the_web(self, parts: Make) -> None:
+        made = parts(parser=UntrainedParser(threshold=0.5))
         about_peru(made)
         answer = await ask(made, Mode.AUTO)
         assert origin(answer) == (Provenance.FROM_PAGES, MemoryOutcome.EMPTY, WebOutcome.RELEVANT)
+
+    async def test_memory_that_fails_or_is_too_slow_is_not_weighed(self, parts: Make) -> None:
+        for fault in ({"fails": RuntimeError("broken")}, {"seconds": 3600.0}):
+            made = parts(parser=UntrainedParser(threshold=0.5))
+            about_peru(made)
+            for name, value in fault.items():
+                setattr(made.memory, name, value)
+            answer = await ask(made, Mode.AUTO, seconds=4.0)
+            assert (answer.text, origin(answer)[0]) == (PERU, Provenance.FROM_PAGES)
+
+    @pytest.mark.parametrize("mode", [Mode.SEARCH, Mode.MEMORY])
+    async def test_memory_is_weighed_only_where_the_mode_leaves_the_decision_open(self, parts: Make, mode: Mode) -> None:
+        class Weighed(UntrainedParser):
+            async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+                raise AssertionError("nobody asks")
+
+        made = parts(parser=Weighed(threshold=0.5))
+        about_peru(made)
+        made.memory.answers[QUESTION] = "Lima"
+        assert (await ask(made, mode)).text == {Mode.SEARCH: PERU, Mode.MEMORY: "Lima"}[mode]
+
+    async def test_weighing_that_fails_leads_to_a_search(self, parts: Make) -> None:
+        class Broken(UntrainedParser):
+            async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+                raise ValueError("no number")
+
+        made = parts(parser=Broken(threshold=0.5))
+        about_peru(made)
+        made.memory.answers[QUESTION] = "Lima"
+        answer = await ask(made, Mode.AUTO)
+        assert origin(answer)[0] is Provenance.BOTH_AGREE
+        assert answer.parsed is not None
+        assert "no number" in answer.parsed.detail
+
+    async def test_memorys_answer_that_a_budget_cut_says_so(self, parts: Make) -> None:
+        made = parts(parser=UntrainedParser(threshold=0.5))
+        made.memory.answers[QUESTION], made.reader.likelihood = "Lima on the coast of Peru", 0.9
+        answer = await ask(made, Mode.AUTO, answer_tokens=2)
+        assert (answer.text, answer.done.cut) == ("Lima on", True)
 
 
 @pytest.mark.asyncio
@@ -307,7 +348,7 @@ class TestEvents:
         assert answer.text
 
     async def test_a_parser_that_fails_searches_with_the_raw_question(self, parts: Make) -> None:
-        class Broken:
+        class Broken(UntrainedParser):
             async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
                 raise ValueError("no grammar")
 

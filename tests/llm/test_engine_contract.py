@@ -17,9 +17,10 @@ import torch
 
 from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter, AdapterError
-from aag_ray.llm.engine import TransformersEngine
+from aag_ray.llm.engine import TransformersEngine, decoded, newline_tokens
 from aag_ray.llm.engines import Engine, build_engine
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull
 from aag_ray.llm.written import StreamPiece
 
@@ -106,6 +107,36 @@ async def test_prompts_of_every_kind_at_once_and_in_any_order_write_what_each_wr
         rows = order[start : start + BATCH]
         streamed = await asyncio.gather(*(pieces_of(engine, asked[row][0], **asked[row][1]) for row in rows))
         assert [text(pieces) for pieces in streamed] == [alone[row] for row in rows]
+
+
+@pytest.mark.asyncio
+async def test_a_text_says_how_likely_the_model_finds_it(engine: Engine, wide: LoadedModel):
+    streamed = await asyncio.gather(*(pieces_of(engine, prompt) for prompt in PROMPTS))
+    tokenizer: Any = wide.tokenizer
+    ends = {*newline_tokens(tokenizer), tokenizer.eos_token_id}
+    for prompt, pieces in zip(PROMPTS, streamed, strict=True):
+        start = tokenizer(prompt)["input_ids"]
+        text = [token for token in decoded(wide, [start], TOKENS, list(ends))[0] if token not in ends]
+        with torch.inference_mode():
+            logits = wide.model(torch.tensor([start + text])).logits[0, len(start) - 1 : -1].float()
+        taken = logits.log_softmax(-1)[range(len(text)), text]
+        assert text
+        assert pieces[-1].likelihood == pytest.approx(float(taken.mean().exp()), rel=0.02)
+
+
+@pytest.mark.asyncio
+async def test_a_prompt_held_to_numbers_states_no_others_and_those_beside_it_are_free(engine: Engine, wide: LoadedModel):
+    numbers = SourceNumbers(["12 of 3,456"])
+    asked = [*((prompt, numbers) for prompt in PROMPTS), (PROMPTS[0], None)]
+    held = await asyncio.gather(*(pieces_of(engine, prompt, 40, numbers=each) for prompt, each in asked))
+    for pieces, (_, each) in zip(held, asked, strict=True):
+        assert each is None or each.allow(text(pieces), ended=pieces[-1].end == "stop")
+    assert text(held[-1]) == TransformersEngine(wide).generate(PROMPTS[:1], max_new_tokens=40)[0].text
+    assert not all(numbers.allow(text(pieces), ended=False) for pieces in await free(engine)), "held to nothing they do"
+
+
+async def free(engine: Engine) -> list[list[StreamPiece]]:
+    return await asyncio.gather(*(pieces_of(engine, prompt, 40) for prompt in PROMPTS))
 
 
 @pytest.mark.asyncio

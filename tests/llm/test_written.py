@@ -1,5 +1,8 @@
 """A text while its tokens come: the pieces make the whole, no piece ends within a character, and one piece ends it."""
 
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
@@ -10,7 +13,7 @@ from aag_ray.llm.written import StreamPiece, WrittenText
 def pieces(tokenizer: PreTrainedTokenizerFast, tokens: list[int], most: int, *, cut: bool = False) -> list[StreamPiece]:
     written, found = WrittenText(tokenizer, 3, most), []
     for number, token in enumerate(tokens, 1):
-        piece = written.add(token, last=cut and number == len(tokens))
+        piece = written.add(token, -0.5 * number, last=cut and number == len(tokens))
         if piece is not None:
             found.append(piece)
             if piece.end:
@@ -30,6 +33,15 @@ def test_the_end_token_and_a_newline_stop_and_the_bound_cuts(tiny_tokenizer: Pre
     assert "".join(piece.text for piece in pieces(tiny_tokenizer, [*answer, *newline], 99)) == "The yen"
     assert [piece.end for piece in pieces(tiny_tokenizer, answer, len(answer))][-1] == "length"
     assert [piece.end for piece in pieces(tiny_tokenizer, answer, 99, cut=True)][-1] == "length"
+
+
+def test_the_likelihood_is_the_mean_of_what_was_written_without_the_stop(tiny_tokenizer: PreTrainedTokenizerFast):
+    answer = tokens_of(tiny_tokenizer, "The yen")
+    expected = math.exp(-0.5 * sum(range(1, len(answer) + 1)) / len(answer))
+    for stopped in ([*answer, 1], [*answer, *tokens_of(tiny_tokenizer, "\n")]):
+        assert pieces(tiny_tokenizer, stopped, 99)[-1].likelihood == pytest.approx(expected)
+    assert pieces(tiny_tokenizer, answer, len(answer))[-1].likelihood == pytest.approx(expected)
+    assert pieces(tiny_tokenizer, [1], 99)[-1].likelihood == 0
 
 
 def test_a_character_comes_whole(tiny_tokenizer: PreTrainedTokenizerFast):

@@ -11,7 +11,8 @@ import ray
 from ray import serve
 
 from aag_ray.answer.parsed import ParsedRequest, ParseOutcome
-from aag_ray.answer.parsing.model import ParserModel, ParserSettings
+from aag_ray.answer.parsing.model import ParserModel
+from aag_ray.answer.parsing.settings import ParserSettings
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.config import AppSection, LoraSection
 from aag_ray.llm.load import LoadedModel

@@ -67,8 +67,8 @@ def test_every_question_was_asked_once_and_labelled(trained: JobResult, root: Pa
 def test_the_table_compares_the_parser_with_the_others(trained: JobResult, root: Path):
     folder = root / "tiny" / "evaluate"
     result = json.loads((folder / "result.json").read_text())
-    assert set(result["systems"]) == {"parser", "likelihood", "always", "never"}
-    assert set(result["differences"]) == {"likelihood", "always", "never"}
+    assert set(result["systems"]) == {"parser", "question", "likelihood", "always", "never"}
+    assert set(result["differences"]) == {"question", "likelihood", "always", "never"}
     assert result["systems"]["always"]["missed"]["value"] == result["systems"]["never"]["needless"]["value"] == 0
     assert 0 <= result["systems"]["parser"]["calibration"]["ece"] <= 1
     assert result["writing"]["in_grammar"]["n"] == 4
@@ -95,10 +95,14 @@ def test_the_endpoint_takes_the_newest_parser_and_decides_with_it(trained: JobRe
     parser = build_parser(folder, engine)
     assert isinstance(parser, TrainedParser)
     assert parser.engine is engine
-    threshold = trained.metrics["parser"]["threshold"]
-    parsed = asyncio.run(parser.parse(AnswerRequest.asking("What is the capital of Peru?"), date(2026, 5, 4)))
+    metrics, today = trained.metrics["parser"], date(2026, 5, 4)
+    parsed = asyncio.run(parser.parse(AnswerRequest.asking("What is the capital of Peru?"), today))
     assert parsed.needed is not None
-    assert parsed.search == (parsed.needed >= threshold)
+    assert parser.weighs_memory
+    assert parsed.search == (parsed.needed >= metrics["threshold"])
+    weighed = asyncio.run(parser.weigh(parsed, today, 0.5))
+    assert weighed.needed is not None
+    assert weighed.search == (weighed.needed >= metrics["weighing"]["threshold"])
     parser.close()
     engine.close()
 

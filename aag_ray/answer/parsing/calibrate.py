@@ -1,7 +1,11 @@
-"""From the model's own odds to a probability that can be believed, and to the threshold that costs least. Fitted on dev."""
+"""From what a model makes of a question to a probability that can be believed, and to the threshold that costs least.
+
+All of it is fitted on dev.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +18,7 @@ from aag_ray.config import CostsSection
 _STEPS = 100
 _RIDGE = 1e-3
 _SMALL = 1e-9
+SILENT = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,50 @@ class Platt:
         return float(_sigmoid(np.asarray(self.scale * log_odds + self.shift)))
 
 
-def fit_platt(log_odds: Sequence[float], labels: Sequence[bool]) -> Platt:
-    """Logistic regression with softened targets (Platt 1999), by Newton's method. Raises ValueError without examples.
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """The probability that the web is needed, once memory has answered: from the parser's log odds, and from the geometric mean
+    of the probabilities of memory's own tokens, as log odds too. From `threshold` on the web is asked."""
 
-    The targets keep the fit finite where log odds separate the labels, or where there is one kind of label only.
+    scale: float
+    likelihood: float
+    shift: float
+    threshold: float = 0.5
+
+    def __call__(self, log_odds: float, likelihood: float) -> float:
+        own = likelihood_odds(likelihood)
+        return float(_sigmoid(np.asarray(self.scale * log_odds + self.likelihood * own + self.shift)))
+
+
+def likelihood_odds(likelihood: float) -> float:
+    """Log odds of a likelihood in [0, 1]; one of 0, where memory was silent, counts as a very small one."""
+    kept = min(max(likelihood, SILENT), 1 - SILENT)
+    return math.log(kept / (1 - kept))
+
+
+def fit_platt(log_odds: Sequence[float], labels: Sequence[bool]) -> Platt:
+    """Raises ValueError without examples."""
+    return Platt(*_fitted([[odds] for odds in log_odds], labels, [1.0, 0.0]))
+
+
+def fit_weighing(log_odds: Sequence[float], likelihoods: Sequence[float], labels: Sequence[bool]) -> Weighing:
+    """With the threshold of a believed probability at equal costs, 0.5. Raises ValueError without examples."""
+    rows = [[odds, likelihood_odds(each)] for odds, each in zip(log_odds, likelihoods, strict=True)]
+    return Weighing(*_fitted(rows, labels, [1.0, 0.0, 0.0]))
+
+
+def _fitted(rows: Sequence[Sequence[float]], labels: Sequence[bool], begin: Sequence[float]) -> list[float]:
+    """Logistic regression with softened targets (Platt 1999), by Newton's method: a weight for each column, and the shift.
+
+    The targets keep the fit finite where the columns separate the labels, or where there is one kind of label only.
     """
-    if len(log_odds) != len(labels) or not labels:
-        raise ValueError(f"calibration needs a label for each of at least one example, got {len(log_odds)} and {len(labels)}")
+    if len(rows) != len(labels) or not labels:
+        raise ValueError(f"calibration needs a label for each of at least one example, got {len(rows)} and {len(labels)}")
     right = np.asarray(labels, dtype=bool)
     ones, zeros = int(right.sum()), int((~right).sum())
     target = np.where(right, (ones + 1) / (ones + 2), 1 / (zeros + 2))
-    inputs = np.stack([np.asarray(log_odds, dtype=np.float64), np.ones(len(right))], axis=1)
-    start = weights = np.array([1.0, 0.0])
+    inputs = np.column_stack([np.asarray(rows, dtype=np.float64), np.ones(len(right))])
+    start = weights = np.asarray(begin, dtype=np.float64)
 
     def loss(at: NDArray[Any]) -> float:
         logits = inputs @ at
@@ -47,7 +84,7 @@ def fit_platt(log_odds: Sequence[float], labels: Sequence[bool]) -> Platt:
     for _ in range(_STEPS):
         chance = _sigmoid(inputs @ weights)
         gradient = inputs.T @ (chance - target) + _RIDGE * (weights - start)
-        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + _RIDGE * np.eye(2)
+        curvature = (inputs * (chance * (1 - chance))[:, None]).T @ inputs + _RIDGE * np.eye(len(start))
         step = np.linalg.solve(curvature, gradient)
         # A full step overshoots where the curve is flat, so it is halved until it gains something (Lin, Lin and Weng 2007).
         while np.abs(step).max() > _SMALL and loss(weights - step) > loss(weights):
@@ -55,7 +92,7 @@ def fit_platt(log_odds: Sequence[float], labels: Sequence[bool]) -> Platt:
         weights = weights - step
         if np.abs(step).max() <= _SMALL:
             break
-    return Platt(float(weights[0]), float(weights[1]))
+    return [float(weight) for weight in weights]
 
 
 def cheapest_threshold(probabilities: Sequence[float], labels: Sequence[bool], costs: CostsSection) -> float:

@@ -6,9 +6,8 @@ model.needed(["Who governs Peru now?"], [date.today()])     # the probability th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from safetensors import SafetensorError
 
 from aag_ray.answer.parsed import ParsedRequest, ParseError, fallback, read_parsed
 from aag_ray.answer.parsing import prompts
-from aag_ray.answer.parsing.calibrate import Platt
+from aag_ray.answer.parsing.settings import CONFIG, ParserSettings
 from aag_ray.answer.request import AnswerRequest, Role
 from aag_ray.artifacts import write_json
 from aag_ray.config import ModelSection
@@ -27,24 +26,11 @@ from aag_ray.llm.engine import TransformersEngine, length_batches, pad
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.sft import load_lora, save_lora
 
-CONFIG = "parser.json"
 ADAPTER = "adapter"
 
 
 class ParserModelError(ValueError):
     """A folder holds no parser, or a model cannot be one. The message names it and says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParserSettings:
-    """What `from_pretrained` needs besides weights. `base_model` is a model's name or, for one trained whole, its folder beside
-    the settings. From `threshold` on the web is asked."""
-
-    base_model: str
-    calibration: Platt = field(default_factory=Platt)
-    threshold: float = 0.5
-    query_tokens: int = 96
-    question_tokens: int = 48
 
 
 class ParserModel:
@@ -71,8 +57,7 @@ class ParserModel:
         """
         folder = Path(folder)
         try:
-            values = json.loads((folder / CONFIG).read_text())
-            settings = ParserSettings(**values | {"calibration": Platt(**values["calibration"])})
+            settings = ParserSettings.read(folder)
             lora = load_lora(folder / ADAPTER) if (folder / ADAPTER).is_dir() else None
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ParserModelError(f"{folder} holds no trained parser: {error}") from error

@@ -8,7 +8,8 @@ from typing import Any
 from aag_ray.evaluate.markdown import interval_text, number_text
 
 NAMES = {
-    "parser": "Trained parser",
+    "parser": "Trained parser and memory's likelihood",
+    "question": "Trained parser, by the question alone",
     "likelihood": "Likelihood threshold",
     "always": "Always search",
     "never": "Never search",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aag_ray.answer.parsing.calibrate import Platt, cheapest_threshold, fit_platt
+from aag_ray.answer.parsing.calibrate import Platt, cheapest_threshold, fit_platt, fit_weighing, likelihood_odds
 from aag_ray.config import CostsSection
 from aag_ray.evaluate.extraction import calibration
 
@@ -33,6 +33,23 @@ def test_the_fit_is_finite_for_any_odds_and_labels(rows: list[tuple[float, bool]
     assert math.isfinite(platt.scale)
     assert math.isfinite(platt.shift)
     assert all(0 <= platt(odds) <= 1 for odds, _ in rows)
+
+
+def test_both_signals_are_weighed_by_what_they_tell():
+    draw = random.Random(4)
+    rows = [(draw.gauss(0, 1.5), draw.random()) for _ in range(4000)]
+    chances = [1 / (1 + math.exp(-(0.5 * odds - likelihood_odds(likelihood) + 0.3))) for odds, likelihood in rows]
+    labels = [draw.random() < chance for chance in chances]
+    weighing = fit_weighing([odds for odds, _ in rows], [likelihood for _, likelihood in rows], labels)
+    assert (weighing.scale, weighing.likelihood, weighing.shift) == pytest.approx((0.5, -1.0, 0.3), abs=0.12)
+    assert calibration([weighing(*row) for row in rows], labels).ece < 0.03
+    assert weighing(1.0, 0.9) < weighing(1.0, 0.2), "what memory finds likely needs the web less"
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 1), st.booleans()), min_size=1, max_size=30))
+def test_weighing_is_finite_for_any_odds_likelihoods_and_labels(rows: list[tuple[float, float, bool]]):
+    weighing = fit_weighing([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+    assert all(0 <= weighing(odds, likelihood) <= 1 for odds, likelihood, _ in rows)
 
 
 def test_nothing_to_fit_on_is_refused():

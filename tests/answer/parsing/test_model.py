@@ -13,16 +13,16 @@ import torch
 
 from aag_ray.answer.parsed import ParseOutcome
 from aag_ray.answer.parsing import prompts
-from aag_ray.answer.parsing.calibrate import Platt
+from aag_ray.answer.parsing.calibrate import Platt, Weighing
 from aag_ray.answer.parsing.model import (
     ParserModel,
     ParserModelError,
-    ParserSettings,
     has_history,
     read_searches,
     rewrite_prompt,
     usable_question,
 )
+from aag_ray.answer.parsing.settings import ParserSettings
 from aag_ray.answer.request import AnswerRequest, Role, Turn
 from aag_ray.config import LoraSection, ModelSection
 from aag_ray.llm.adapters import applied
@@ -45,7 +45,9 @@ def moved(loaded: LoadedModel) -> Any:
 
 @pytest.fixture
 def parser(tiny: LoadedModel) -> ParserModel:
-    settings = ParserSettings(tiny.name, Platt(0.5, 0.25), 0.4, query_tokens=12, question_tokens=8)
+    settings = ParserSettings(
+        tiny.name, Platt(0.5, 0.25), 0.4, Weighing(1.0, -0.5, 0.1, 0.6), query_tokens=12, question_tokens=8
+    )
     return ParserModel(tiny, settings, moved(tiny), batch=2)
 
 

@@ -41,7 +41,7 @@ def test_the_report_shows_every_system_kind_and_field():
     }
     shown = render(result)
     assert "4 requests, 50.0 % of them need the web. A missed search costs 1, a needless one 0.25." in shown
-    assert "| Trained parser | 100.0 (100.0 to 100.0) | 0.0 | 0.0 |" in shown
+    assert "| Trained parser and memory's likelihood | 100.0 (100.0 to 100.0) | 0.0 | 0.0 |" in shown
     assert "| Always search | 50.0" in shown
     assert "need: timely" in shown
     assert "Follow-up rewritten, F1" in shown
