@@ -31,10 +31,11 @@ def lexical_features(question: str, pages: Sequence[TaggedPage]) -> list[list[tu
         blocks.update(word for held in by_block.values() for word in held)
         total += len(by_block)
     weight = {word: math.log1p((total - blocks[word] + 0.5) / (blocks[word] + 0.5)) + 0.1 for word in asked}
-    whole = sum(weight.values())
+    # exact sums: the order of a set's words differs from process to process, and trainings are resumed by equal rows
+    whole = math.fsum(weight.values())
 
     def share(held: set[str]) -> float:
-        return sum(weight[word] for word in held) / whole if whole else 0.0
+        return math.fsum(weight[word] for word in held) / whole if whole else 0.0
 
     return [_features(asked, each, held, share) for each, held in zip(pages, found, strict=True)]
 

@@ -1,5 +1,9 @@
 """What words alone say of a span, in shares of the question's words."""
 
+import os
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +72,24 @@ def test_every_span_of_any_page_has_features_from_zero_to_one(question: str, tex
     rows = lexical_features(question, [TaggedPage(page, spans)])[0]
     assert len(rows) == len(spans)
     assert all(len(row) == len(FEATURES) and all(0 <= value <= 1 + 1e-9 for value in row) for row in rows)
+
+
+def test_features_are_the_same_to_the_last_bit_in_every_process():
+    """A training that goes on from a checkpoint compares its rows with those of the process that began it."""
+    code = (
+        "from aag_ray.extract.examples import example, page_from_passages\n"
+        "from aag_ray.extract.features import lexical_features\n"
+        "from aag_ray.records import Passage\n"
+        "texts = ['Zinc melts at 420 degrees in any oven.', 'Tin and lead melt sooner than zinc does.', 'An oven is hot.']\n"
+        "page = page_from_passages([Passage(str(n), 'Metals', text) for n, text in enumerate(texts)], 'u')\n"
+        "asked = 'At how many degrees does zinc melt, sooner than lead and tin, in a hot oven?'\n"
+        "[rows] = lexical_features(asked, [example('', asked, page, (), '').tagged])\n"
+        "print([[value.hex() for value in row] for row in rows])\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(outputs) == 1
