@@ -1,4 +1,4 @@
-"""Per-example adapters: throughput against no adapter and against PEFT's mixed batches, and what making them costs.
+"""Per-example adapters: throughput against no adapter and against PEFT's ways to serve several, and what making them costs.
 
     python benchmarks/adapters.py [--model NAME] [--batch 16] [--rounds 5] [--out benchmarks/results]
 
@@ -58,12 +58,12 @@ def main() -> None:
     prompts, documents = tokens(n, options.prompt_tokens), tokens(n, options.document_tokens)
     mask = torch.ones_like(documents)
 
-    def make(rows: int = n) -> Any:
-        condition: Condition = condition_from(model, documents[:rows], mask[:rows], pooled=False)
-        return network(condition)
+    def read(rows: int = n) -> Condition:
+        return condition_from(model, documents[:rows], mask[:rows], pooled=False)
 
     with torch.inference_mode():
-        adapter = make()
+        condition = read()
+        adapter = network(condition)
 
     def generate(target: Any, ids: torch.Tensor, new: int, **more: Any) -> None:
         target.generate(
@@ -89,10 +89,16 @@ def main() -> None:
     mixed.eval()
     names = [f"a{row}" for row in range(n)]
 
+    def one_by_one() -> None:
+        for row, name in enumerate(names):
+            mixed.merge_adapter([name])
+            generate(mixed, prompts[row : row + 1], options.new_tokens)
+            mixed.unmerge_adapter()
+
     def document_then_answer() -> None:
         """One question, as a person asks it: the document is written, the adapter made, the answer read."""
         generate(model, prompts[:1, :20], options.document_tokens)
-        timed_make["seconds"] = seconds_of(lambda: make(1))
+        timed_make["seconds"] = seconds_of(lambda: network(read(1)))
         with applied(model, adapter.select([0])):
             generate(model, prompts[:1], 4)
 
@@ -101,7 +107,9 @@ def main() -> None:
         "base": lambda: generate(plain, prompts, options.new_tokens),
         "per-example adapters": adapted,
         "PEFT mixed batch": lambda: generate(mixed, prompts, options.new_tokens, adapter_names=names),
-        "making the adapters": lambda: make(),
+        "PEFT merged one by one": one_by_one,
+        "making the adapters": lambda: network(read()),
+        "the hypernetwork alone": lambda: network(condition),
         "prompt pass": lambda: plain.base_model(prompts, use_cache=False),
         "one question, whole": document_then_answer,
     }
@@ -127,13 +135,15 @@ def main() -> None:
     summary = {
         "throughput_of_base": median(lambda t: t["base"] / t["per-example adapters"]),
         "peft_throughput_of_base": median(lambda t: t["base"] / t["PEFT mixed batch"]),
+        "merged_one_by_one_throughput_of_base": median(lambda t: t["base"] / t["PEFT merged one by one"]),
         "adapter_share_of_an_answer": median(lambda t: t["making one adapter"] / t["one question, whole"]),
         "making_over_prompt_pass": median(lambda t: t["making the adapters"] / t["prompt pass"]),
+        "hypernetwork_over_prompt_pass": median(lambda t: t["the hypernetwork alone"] / t["prompt pass"]),
         "milliseconds_per_adapter": median(lambda t: t["making the adapters"]) * 1000 / n,
         "bytes_per_adapter": sum(a[0].numel() * 2 + b[0].numel() * 2 for a, b in adapter.factors.values()),
     }
     for name, value in summary.items():
-        print(f"{name:32} {value:.3f}")
+        print(f"{name:38} {value:.3f}")
     result = {
         "summary": summary,
         "rounds": rounds,

@@ -77,6 +77,8 @@ class AwakeningModel:
         hypernetwork: Hypernetwork,
         batch: int = 64,
     ) -> None:
+        """Raises AdapterError for a hypernetwork of another base model."""
+        hypernetwork.refuse_other_base(loaded)
         self.loaded, self.settings, self.generator = loaded, settings, generator
         self.reader = reader.to(loaded.device) if reader is not None else None
         self.hypernetwork = hypernetwork.to(loaded.device)
@@ -88,7 +90,7 @@ class AwakeningModel:
     def from_pretrained(cls, folder: Path | str, loaded: LoadedModel | None = None) -> AwakeningModel:
         """Load what `save_pretrained` wrote, from a folder or a hub id. `loaded` spares loading the base model again.
 
-        Raises ModelNotFound where neither holds such a model.
+        Raises ModelNotFound where neither holds such a model, AdapterError where `loaded` is another base model.
         """
         folder = resolve_trained(str(folder), CONFIG)
         settings = AwakeningSettings(**json.loads((folder / CONFIG).read_text()))

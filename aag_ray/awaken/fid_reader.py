@@ -23,8 +23,9 @@ from aag_ray.awaken.reader import read_conditions
 from aag_ray.awaken.t5_layers import base_weights
 from aag_ray.config import BaseWeights, DType, ModelSection
 from aag_ray.llm.adapters import Adapter, StaticLora, applied
-from aag_ray.llm.engine import Generation, length_batches
+from aag_ray.llm.engine import Generation, in_batches
 from aag_ray.llm.load import LoadedModel, load_model
+from aag_ray.llm.resolve import resolve_trained
 from aag_ray.llm.sft import load_lora, save_lora
 
 CONFIG = "fid.json"
@@ -46,13 +47,18 @@ class FidReader(nn.Module):
         compute: torch.dtype | None = None,
         shard_base: bool = False,
     ) -> None:
-        """`trained` names the base's own weights that are trained. `longest` bounds one input, in tokens."""
+        """`trained` names the base's own weights that are trained. `longest` bounds one input, in tokens.
+
+        Raises ValueError for another model than T5, AdapterError for a hypernetwork of another base model.
+        """
         super().__init__()
         self.lora, self.hypernetwork, self.trained = lora, hypernetwork, tuple(trained)
         self.longest, self.longest_answer = longest, longest_answer
         self.fid = Fid(loaded, bucketed=not shard_base, compute=compute)
         if self.trained or shard_base:
             self.base: Any = loaded.model
+        if hypernetwork is not None:
+            hypernetwork.refuse_other_base(loaded)
         for part in (lora, hypernetwork):
             if part is not None:
                 part.to(loaded.device)
@@ -121,12 +127,12 @@ class FidReader(nn.Module):
         """One answer for each example's inputs, in the order given."""
         conditions = conditions or [None] * len(inputs)
         encoded = [self.tokens(example) for example in inputs]
-        written: dict[int, Generation] = {}
-        for rows in length_batches([sum(map(len, example)) for example in encoded], batch):
+
+        def written(rows: list[int]) -> list[Generation]:
             with applied(self.loaded.model, *self.adapters([conditions[row] for row in rows])):
-                answers = self.fid.generate([encoded[row] for row in rows], max_new_tokens or self.longest_answer, beams)
-            written.update(zip(rows, answers, strict=True))
-        return [written[row] for row in range(len(inputs))]
+                return self.fid.generate([encoded[row] for row in rows], max_new_tokens or self.longest_answer, beams)
+
+        return in_batches([sum(map(len, example)) for example in encoded], batch, written)
 
     @torch.no_grad()
     def passage_scores(
@@ -159,9 +165,12 @@ class FidReader(nn.Module):
         device: str | None = None,
         compute: torch.dtype | None = None,
     ) -> FidReader:
-        """A frozen reader from what `save_pretrained` wrote. `loaded` is its base model if that is at hand; trained weights
-        are written into it. Raises ValueError if they are another model's."""
-        folder = Path(folder)
+        """A frozen reader from what `save_pretrained` wrote, in a folder or under a hub id.
+
+        `loaded` is its base model if that is at hand; trained weights are written into it. Raises ModelNotFound where neither
+        holds such a reader, ValueError if what was trained is another model's.
+        """
+        folder = resolve_trained(str(folder), CONFIG)
         settings = json.loads((folder / CONFIG).read_text())
         loaded = loaded or load_model(ModelSection(name=settings["base_model"], dtype=dtype), device)
         trained: tuple[BaseWeights, ...] = tuple(settings["trained"])

@@ -18,9 +18,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aag_ray.awaken.state_attention import StateAttention
 from aag_ray.awaken.t5_layers import Place, layer_place
 from aag_ray.config import HypernetworkSection
-from aag_ray.llm.adapters import Adapter, adaptable_layers
+from aag_ray.llm.adapters import Adapter, AdapterError, adaptable_layers
+from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.resolve import resolve_trained
 
 LayerShapes = Mapping[str, tuple[int, int]]
 
@@ -63,6 +66,22 @@ class Hypernetwork(nn.Module):
             for (d_in, d_out), names in by_shape.items()
         }
 
+    def refuse_other_base(self, loaded: LoadedModel) -> None:
+        """Raises AdapterError, naming the model and what differs, if this was made for a base of other layers or widths."""
+        kinds = {place.kind for place in self.places.values()}
+        there = {
+            name: (layer.in_features, layer.out_features)
+            for name, layer in loaded.model.named_modules()
+            if isinstance(layer, nn.Linear) and layer_place(name).kind in kinds
+        }
+        differ = [name for name in self.shapes | there if self.shapes.get(name) != there.get(name)]
+        if differ:
+            theirs, ours = (shapes.get(differ[0], "missing") for shapes in (there, self.shapes))
+            raise AdapterError(
+                f"this hypernetwork was made for another base model than {loaded.name!r}: {differ[0]} is {theirs} there, "
+                f"{ours} here"
+            )
+
     @property
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
@@ -75,7 +94,9 @@ class Hypernetwork(nn.Module):
         save_file({name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}, folder / "model.safetensors")
 
     @staticmethod
-    def from_pretrained(folder: Path) -> Hypernetwork:
+    def from_pretrained(folder: Path | str) -> Hypernetwork:
+        """From a folder or a hub id. Raises ModelNotFound where neither holds one."""
+        folder = resolve_trained(str(folder), "config.json")
         config = json.loads((folder / "config.json").read_text())
         shapes = {name: (d_in, d_out) for name, (d_in, d_out) in config["shapes"].items()}
         network = build_hypernetwork(HypernetworkSection(**config["section"]), shapes, config["input_width"])
@@ -106,7 +127,7 @@ class LatentHypernetwork(Hypernetwork):
         for place in self.places.values():
             self.stacks[place.stack] = max(self.stacks.get(place.stack, 0), place.block + 1)
         self.layers = layers = sum(self.stacks.values())
-        self.keys_values = nn.Linear(width, 2 * h, bias=False)
+        self.keys_values = StateAttention(width, h)
         self.queries = nn.Parameter(torch.randn(layers, section.rank, h))
         self.layer_embedding = nn.Parameter(torch.randn(layers, 1, h) * 0.1)
         self.mlp = nn.Sequential(nn.RMSNorm(h), nn.Linear(h, 2 * h), nn.SiLU(), nn.Linear(2 * h, h))
@@ -117,16 +138,9 @@ class LatentHypernetwork(Hypernetwork):
 
     def latents(self, states: Tensor, mask: Tensor) -> Tensor:
         """(L, n, T, d_model) states and (n, T) mask -> (L, n, K, h) latents."""
-        dtype = self.keys_values.weight.dtype
-        normed = F.rms_norm(states.to(dtype), (states.shape[-1],))
-        keys_values = self.keys_values(normed)
         sources = self._sources(len(states))
-        if sources != list(range(len(states))):
-            keys_values = keys_values[sources]
-        keys, values = keys_values.chunk(2, dim=-1)
-        queries = self.queries.unsqueeze(1).expand(-1, states.shape[1], -1, -1)
-        z = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask.bool()[None, :, None, :])
-        z = z + self.layer_embedding.unsqueeze(1)
+        read = states if sources == list(range(len(states))) else states[sources]
+        z = self.keys_values(self.queries, read, mask) + self.layer_embedding.unsqueeze(1)
         return z + self.mlp(z)
 
     def _sources(self, depths: int) -> list[int]:

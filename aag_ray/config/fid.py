@@ -123,8 +123,10 @@ class FidTeacherSection(FidReaderSection):
 
 
 class FidEvaluateSection(AlsoSection):
-    """Answers to the test questions, and to those of the files in `also`."""
+    """Answers to the test questions, and to those of the files in `also`, whose dummy documents `documents` holds where the
+    reader needs some: the table that an AAG run with the same `also` wrote (evaluate/written/documents.parquet)."""
 
+    documents: Path | None = None
     beams: Positive = 1
     batch: Positive = 16
     bootstrap_samples: Positive = 2000

@@ -11,8 +11,11 @@ from aag_ray.artifacts import Run, file_hash, read_table, write_atomically, writ
 from aag_ray.awaken.fid_inputs import fid_examples
 from aag_ray.config import FidReaderSection, FidTeacherSection, TrainFidConfig
 from aag_ray.job import JobResult
-from aag_ray.qa_files import QaFileError, read_questions
+from aag_ray.qa_files import QaFileError
 from aag_ray.records import Document, Question
+from aag_ray.settings import ConfigError
+from aag_ray.train.evaluation import also_questions
+from aag_ray.train.fid_card import write_fid_card
 from aag_ray.train.staged import Work, run_job_stages
 from aag_ray.world.questions import load_splits
 
@@ -27,10 +30,13 @@ DOCUMENTS = "documents.parquet"
 
 
 def train_fid(config: TrainFidConfig) -> JobResult:
-    """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
-    for path in (*config.evaluate.also.values(), *filter(None, [config.documents])):
-        if not path.exists():
-            raise QaFileError(f"{path} is not there")  # now, not after days of training
+    """Run the stages that are not finished.
+
+    Raises RunError if a single stage is asked for and one before it is missing, and for a table of documents that cannot be
+    read, ConfigError if documents are needed and none are named, QaFileError for a bad file in `evaluate.also`, or one of
+    which no question can be read.
+    """
+    _refuse_what_lacks(config)  # now, not after days of training
     return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
@@ -61,7 +67,7 @@ def reader(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
 
 
 def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
-    """The best reader on the test questions and on every other set: EM, F1 and subspan EM with intervals; its answers.
+    """The best reader on the test questions and on every other set: EM, F1 and subspan EM with intervals; its answers and card.
 
     With a hypernetwork also with the adapters of other questions. A question that lacks what the reader reads is a miss.
     """
@@ -69,12 +75,12 @@ def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
     from aag_ray.evaluate.answering import derangement
     from aag_ray.evaluate.machine import describe_machine
 
-    section = config.evaluate
-    trained = FidReader.from_pretrained(run.folder / "reader" / "training" / "best", dtype=config.model.dtype)
+    section, best = config.evaluate, run.folder / "reader" / "training" / "best"
+    trained = FidReader.from_pretrained(best, dtype=config.model.dtype)
     result: dict[str, Any] = {"trained_parameters": trained.trained_counts(), "machine": describe_machine(), "sets": {}}
-    sets = {"test": _questions(run, "test")} | {name: read_questions(path).questions for name, path in section.also.items()}
+    sets, documents = {"test": _questions(run, "test")} | also_questions(section), _documents(run) | _read(section.documents)
     for name, questions in sets.items():
-        examples = fid_examples(questions, config.reader, _documents(run))
+        examples = fid_examples(questions, config.reader, documents)
         inputs, conditions = [each["inputs"] for each in examples], [each["condition"] for each in examples]
         systems = {"reader": conditions}
         if config.reader.hypernetwork is not None:
@@ -87,6 +93,7 @@ def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
             result["sets"][name][system] = _scores(questions, texts, section.bootstrap_samples, config.seed)
     write_json(folder / "result.json", result)
     write_atomically(folder / "table.md", table(result))
+    write_fid_card(best, result, table(result), config.model.name, config.reader.reads, config.reader.passages)
     print(table(result), flush=True)
     return result
 
@@ -135,10 +142,31 @@ def _train(
     return train(TrainingJob(build_fid_reader, arguments, *files, section.training, config.cluster, config.seed, where))
 
 
+def _refuse_what_lacks(config: TrainFidConfig) -> None:
+    for name, section in {"teacher": config.teacher, "reader": config.reader}.items():
+        network = section.hypernetwork
+        used = name == "reader" or (config.reader.distill.asks_teacher and config.teacher.checkpoint is None)
+        needs = section.reads == "document" or (network is not None and network.condition == "document")
+        if used and needs and config.documents is None:
+            raise ConfigError(f"documents: the {name} needs dummy documents; name the predict/documents.parquet of an AAG run")
+    documents = _read(config.documents) | _read(config.evaluate.documents)
+    for name, questions in also_questions(config.evaluate).items():
+        try:
+            fid_examples(questions, config.reader, documents)
+        except ValueError as error:
+            told = "documents come from evaluate.documents, passages from the file itself"
+            raise QaFileError(f"evaluate.also.{name}: {error}; {told}") from None
+
+
 def _questions(run: Run, name: str) -> list[Question]:
     return [Question.from_row(row) for row in read_table(run.folder / "data" / f"{name}.parquet")]
 
 
 def _documents(run: Run) -> dict[str, Document]:
     path = run.folder / "data" / DOCUMENTS
-    return {row["id"]: Document.from_row(row) for row in read_table(path)} if path.exists() else {}
+    return _read(path if path.exists() else None)
+
+
+def _read(table: Path | None) -> dict[str, Document]:
+    """Documents by question id."""
+    return {row["id"]: Document.from_row(row) for row in read_table(table)} if table is not None else {}

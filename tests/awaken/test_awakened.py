@@ -10,6 +10,7 @@ from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
 from aag_ray.config import HypernetworkSection, LoraSection, ModelSection
+from aag_ray.llm.adapters import AdapterError
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import load_model
 from aag_ray.llm.sft import SftObjective, new_lora
@@ -186,6 +187,11 @@ class TestFolder:
         model.save_pretrained(tmp_path)
         assert json.loads((tmp_path / "aag.json").read_text())["base_model"] == str(model.loaded.path)
         assert isinstance(AwakeningModel.from_pretrained(str(tmp_path)).awaken(QUESTION).answer(), str)
+
+    def test_of_another_base_model_is_refused(self, model, t5, tmp_path):
+        model.save_pretrained(tmp_path)
+        with pytest.raises(AdapterError, match="made for another base model than 'tiny-t5-base'"):
+            AwakeningModel.from_pretrained(tmp_path, t5())
 
     def test_can_name_a_whole_model_as_its_generator(self, tiny, tmp_path):
         SftObjective(tiny, None).save_pretrained(tmp_path / "writer")

@@ -72,10 +72,18 @@ def test_a_teacher_is_asked_only_by_a_loss_that_needs_it_and_where_there_are_pas
     assert not any(e["teacher_inputs"] for e in fid_examples(QUESTIONS, section("nothing", distill=NONE), teacher_passages=2))
 
 
-@pytest.mark.parametrize(("reads", "missing"), [("document", "a document"), ("gold", "a passage that holds an answer")])
+@pytest.mark.parametrize(
+    ("reads", "missing"),
+    [("document", "a document"), ("gold", "a passage that holds an answer"), ("passages", "a passage")],
+)
 def test_contexts_that_nobody_has_are_named(reads, missing):
     with pytest.raises(ValueError, match=f"none of 1 questions has {missing}, which reads='{reads}' needs"):
         fid_examples(QUESTIONS[1:], section(reads), DOCUMENTS)
+
+
+def test_a_teacher_that_nobody_has_a_passage_for_is_named():
+    with pytest.raises(ValueError, match="none of 1 questions has a passage, which the teacher of distill needs"):
+        fid_examples(QUESTIONS[1:], section("nothing"), teacher_passages=2)
 
 
 def test_a_document_that_only_adapters_are_made_from_is_missed_as_well():

@@ -9,6 +9,8 @@ from aag_ray.awaken.fid_reader import FidReader
 from aag_ray.awaken.hypernetwork import build_hypernetwork
 from aag_ray.awaken.t5_layers import base_weights, placed_lora, placed_shapes
 from aag_ray.config import FidHypernetworkSection, FidLoraSection
+from aag_ray.llm.adapters import AdapterError
+from aag_ray.llm.resolve import ModelNotFound
 
 INPUTS = [
     ["question: What is gold? title: Gold context: The symbol of gold is Au.", "question: What is gold? title: A context: B"],
@@ -124,3 +126,10 @@ class TestFolder:
         reader((), ("norms",)).save_pretrained(tmp_path)
         with pytest.raises(ValueError, match=r"base\.safetensors holds weights of another model than 'tiny-t5-base'"):
             FidReader.from_pretrained(tmp_path, t5("base"))
+        reader(("hypernetwork",)).save_pretrained(tmp_path / "network")
+        with pytest.raises(AdapterError, match="hypernetwork was made for another base model than 'tiny-t5-base'"):
+            FidReader.from_pretrained(tmp_path / "network", t5("base"))
+
+    def test_that_holds_no_reader_says_where_was_looked(self, tmp_path):
+        with pytest.raises(ModelNotFound, match=r"no fid\.json in it"):
+            FidReader.from_pretrained(tmp_path)

@@ -1,9 +1,12 @@
 """Hypernetworks: they start at the base model, read only real tokens, and come back from a file as they were."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from aag_ray.awaken.hypernetwork import (
     Condition,
@@ -16,7 +19,7 @@ from aag_ray.awaken.hypernetwork import (
 )
 from aag_ray.awaken.reader import read_conditions
 from aag_ray.config import HypernetworkSection
-from aag_ray.llm.adapters import applied
+from aag_ray.llm.adapters import AdapterError, applied
 
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEXTS = [
@@ -117,6 +120,22 @@ class TestBothVariants:
         made = adapters(tiny, network, TEXTS)
         with applied(tiny.model, made.select([0])):
             assert_close(adapters(tiny, network, TEXTS), made)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"hidden_size": 32}, r"layers\.0\.mlp\.down_proj is \(96, 32\) there, \(96, 64\) here"),
+        ({"num_hidden_layers": 3}, r"layers\.2\.mlp\.down_proj is \(96, 64\) there, missing here"),
+        ({"num_hidden_layers": 1}, r"layers\.1\.mlp\.down_proj is missing there, \(96, 64\) here"),
+    ],
+)
+def test_a_base_model_of_other_layers_or_widths_is_refused(tiny, change, told):
+    network = new_network(tiny, "latents", ("down_proj",))
+    network.refuse_other_base(tiny)
+    other = replace(tiny, model=LlamaForCausalLM(LlamaConfig(**tiny.model.config.to_dict() | change)), name="other")
+    with pytest.raises(AdapterError, match=f"made for another base model than 'other': .*{told}"):
+        network.refuse_other_base(other)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

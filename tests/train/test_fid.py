@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from aag_ray.artifacts import read_table, write_table
+from aag_ray.artifacts import RunError, read_table, write_table
 from aag_ray.awaken.fid_inputs import with_passages
 from aag_ray.awaken.fid_reader import FidReader
 from aag_ray.config import TrainFidConfig
@@ -91,6 +91,16 @@ def test_every_question_of_every_set_counts_with_true_and_with_shuffled_adapters
     assert len(table(trained.metrics["evaluate"]).splitlines()) == 2 + 4
 
 
+def test_the_hub_reads_the_card_of_the_reader(trained: JobResult, root: Path, tiny_t5_folder: Path):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(root / "tiny" / "reader" / "training" / "best" / "README.md")
+    assert card.data.to_dict()["library_name"] == "aag-ray"
+    assert "It reads up to 2 retrieved passages; 8 test questions." in card.text
+    assert table(trained.metrics["evaluate"]) in card.content
+    assert f"norms {trained.metrics['evaluate']['trained_parameters']['norms']:,}" in card.text
+
+
 def test_answers_are_kept_by_question(trained: JobResult, root: Path):
     questions = [Question.from_row(row) for row in read_table(root / "tiny" / "data" / "test.parquet")]
     answers = {row["id"]: row["answer"] for row in read_table(root / "tiny" / "evaluate" / "test-reader.parquet")}
@@ -110,25 +120,45 @@ def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_t5_folder
 
 
 def test_documents_of_another_run_are_read_and_a_question_without_one_is_a_miss(
-    trained: JobResult, tiny_t5_folder: Path, root: Path, tmp_path: Path
+    trained: JobResult, tiny_t5_folder: Path, root: Path, tmp_path: Path, other_set: Path
 ):
     ids = [row["id"] for split in ("train", "dev", "test") for row in read_table(root / "tiny" / "data" / f"{split}.parquet")]
     documents = [Document(key, f"{key} is a place.", Outcome.OK).to_row() for key in ids[:-3]]
     write_table(tmp_path / "documents.parquet", documents)
+    write_table(tmp_path / "others.parquet", [Document("others/x1", "Lima is in Peru.").to_row()])
     more = (
         "run.name=documents",
         f"documents='{tmp_path / 'documents.parquet'}'",
         "reader.reads=document",
         "reader.distill={kd: false}",
+        f"evaluate.also={{others: '{other_set}'}}",
+        f"evaluate.documents='{tmp_path / 'others.parquet'}'",
     )
     result = train_fid(settings(tiny_t5_folder, root, *more))
     assert result.metrics["teacher"] == {"trained": False}
-    assert result.metrics["evaluate"]["sets"]["test"]["read"] == 5
-    assert result.metrics["evaluate"]["sets"]["test"]["reader"]["em"]["n"] == 8
+    sets = result.metrics["evaluate"]["sets"]
+    assert {name: (row["read"], row["reader"]["em"]["n"]) for name, row in sets.items()} == {"test": (5, 8), "others": (1, 2)}
 
 
 def test_missing_files_are_named_before_anything_runs(tiny_t5_folder: Path, root: Path, tmp_path: Path):
-    with pytest.raises(QaFileError, match=r"nowhere\.jsonl is not there"):
+    with pytest.raises(QaFileError, match=r"evaluate\.also\.x: no question file .*nowhere\.jsonl"):
         train_fid(settings(tiny_t5_folder, root, f"evaluate.also={{x: '{tmp_path / 'nowhere.jsonl'}'}}"))
+    with pytest.raises(RunError, match=r"nowhere\.parquet is not a readable parquet table"):
+        train_fid(settings(tiny_t5_folder, root, f"documents='{tmp_path / 'nowhere.parquet'}'"))
     with pytest.raises(ConfigError, match="name of the run's own test questions"):
         settings(tiny_t5_folder, root, "evaluate.also={test: a.jsonl}")
+
+
+def test_what_a_reader_lacks_is_said_before_anything_is_trained(tiny_t5_folder: Path, tmp_path: Path, other_set: Path):
+    also = f"evaluate.also={{others: '{other_set}'}}"
+    with pytest.raises(ConfigError, match="documents: the reader needs dummy documents"):
+        train_fid(settings(tiny_t5_folder, tmp_path, "reader.hypernetwork.condition=document"))
+    write_table(tmp_path / "documents.parquet", [Document("x1", "Lima.").to_row()])  # the id of a test question of its own run
+    told = f"documents='{tmp_path / 'documents.parquet'}'"
+    with pytest.raises(QaFileError, match=r"evaluate\.also\.others: none of 2 questions has a document, .*evaluate\.documents"):
+        train_fid(settings(tiny_t5_folder, tmp_path, also, told, "reader.reads=document"))
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text(json.dumps({"question": "Where is Lima?", "answers": ["Peru"]}) + "\n")
+    with pytest.raises(QaFileError, match=r"evaluate\.also\.bare: none of 1 questions has a passage, which reads='passages'"):
+        train_fid(settings(tiny_t5_folder, tmp_path, f"evaluate.also={{bare: '{bare}'}}"))
+    assert not (tmp_path / "tiny").exists()

@@ -243,6 +243,7 @@ TABLE = {
     "t5_large_closed_book_lora": (40_000, 1e-4, 4),
     "t5_3b_closed_book_lora": (40_000, 1e-4, 4),
     "t5_base_closed_book_plain": (40_000, 1e-4, 8),
+    "t5_3b_closed_book_plain": (40_000, 1e-4, 2),
     "t5_3b_passages_plain": (40_000, 1e-4, 1),
 }
 
