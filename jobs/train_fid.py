@@ -3,7 +3,8 @@
 
     python jobs/train_fid.py --config configs/paper/t5_base_document.yaml data.files.train=/data/nq/train.jsonl ...
 
-`documents` is the table that a run of jobs/train_aag.py wrote (predict/documents.parquet). Finished stages are recognised by
+`documents` is the table that a run of jobs/train_aag.py wrote (predict/documents.parquet); `evaluate.documents` is the one of
+further test sets (evaluate/written/documents.parquet). Finished stages are recognised by
 their manifest and skipped; run.fresh=true starts over.
 """
 
