@@ -1,7 +1,8 @@
 """Pages a second of a crawl: the plain asyncio fetcher, the Ray Data job, and Scrapy, on one local web of many hosts.
 
     pip install scrapy==2.19.0            # beside the project, for the comparison alone
-    python benchmarks/crawl.py [--pages 5000] [--hosts 50] [--rounds 1] [--memory 5000 10000 20000] [--out benchmarks/results]
+    python benchmarks/crawl.py [--pages 5000] [--hosts 50] [--rounds 1] [--crawlers asyncio ray scrapy]
+                                [--memory 5000 10000 20000] [--out benchmarks/results]
 
 The site is served by a process of its own on loopback. Delays are off for all, robots.txt is obeyed by all, and all follow
 every link they find to the same pages. Peak memory is that of the crawling process and its children, without what they share
@@ -116,24 +117,27 @@ def scrapy(web: dict[str, Any]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+CRAWLERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"asyncio": plain, "ray": with_ray, "scrapy": scrapy}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=5000)
     parser.add_argument("--hosts", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--crawlers", nargs="+", choices=CRAWLERS, default=[*CRAWLERS])
     parser.add_argument("--memory", type=int, nargs="+", default=[])
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     from aag_ray.evaluate.machine import describe_machine
 
-    crawlers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"asyncio": plain, "ray": with_ray, "scrapy": scrapy}
     rows: list[dict[str, Any]] = []
     with local_web(options.pages, options.hosts) as web:
         for _ in range(options.rounds):
-            for name, crawler in crawlers.items():
+            for name in options.crawlers:
                 began = time.perf_counter()
                 with peak_memory() as memory:
-                    found = crawler(web)
+                    found = CRAWLERS[name](web)
                 seconds = found.pop("seconds", time.perf_counter() - began)
                 rates = {"seconds": seconds, "pages_per_second": found["pages"] / seconds, "peak_mb": memory["all"]}
                 rows.append({"crawler": name} | found | rates)

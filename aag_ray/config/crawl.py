@@ -38,9 +38,10 @@ class ScopeSection(Section):
 class CrawlSection(Section):
     """Where a crawl starts, how far it goes, and how the work is shared.
 
-    It runs in rounds. In a round a host gives at most `host_urls` pages, all to one worker, which reads `batch_urls` pages at
-    a time; after `round_seconds` the rest of a round is left for a later one. `max_pages` counts the URLs that were asked for,
-    `max_seconds` the time of one call. A site map gives at most `sitemap_urls`, a query `results` seeds.
+    It runs in rounds. In a round a host gives at most `host_urls` pages, all to one worker, which reads whole hosts, together
+    about `batch_urls` pages at a time; after `round_seconds` the rest of a round is left for a later one. `max_pages` counts
+    the URLs that were asked for, `max_seconds` the time of one call. A site map gives at most `sitemap_urls`, a query `results`
+    seeds.
     """
 
     seeds: tuple[str, ...] = ()
@@ -53,7 +54,7 @@ class CrawlSection(Section):
     max_seconds: float = Field(default=3600.0, gt=0)
     round_seconds: float = Field(default=600.0, gt=0)
     host_urls: Positive = 200
-    batch_urls: Positive = 500
+    batch_urls: Positive = 1000
     actors: Positive = 2
     cpus_per_actor: float = Field(default=1.0, gt=0)
 

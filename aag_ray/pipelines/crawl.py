@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def crawl(config: CrawlConfig, folder: Path) -> dict[str, Any]:
             if not asked:
                 break
             write_table(asked_file, asked)
+        share = host_shares(asked, config.crawl.batch_urls, config.crawl.actors)
         ended = stream_rows(
             asked,
             CrawlWorker,
@@ -62,7 +64,7 @@ def crawl(config: CrawlConfig, folder: Path) -> dict[str, Any]:
             pool=pool,
             name="urls",
             stage="crawl",
-            together=lambda row: row["host"],
+            together=lambda row, share=share: share[row["host"]],
         )
         frontier.absorb(ended)
         rounds, urls = rounds + 1, urls + len(asked)
@@ -73,6 +75,18 @@ def crawl(config: CrawlConfig, folder: Path) -> dict[str, Any]:
     seconds = time.monotonic() - began
     rate = {"seconds": seconds, "pages_per_second": table.pages / seconds}
     return table.report() | {"rounds": rounds, "waiting": len(frontier)} | rate
+
+
+def host_shares(rows: Sequence[Row], most: int, actors: int) -> dict[str, str]:
+    """The share of a round that each host is in. Shares are whole hosts, about equally large and about `most` rows at most,
+    and as many for each actor, so that all of them end together."""
+    loads = [0] * (actors * -(-len(rows) // (actors * most)))
+    share: dict[str, str] = {}
+    for host, urls in Counter(row["host"] for row in rows).most_common():
+        least = loads.index(min(loads))
+        loads[least] += urls
+        share[host] = str(least)
+    return share
 
 
 def _seeds(config: CrawlConfig, folder: Path) -> list[Row]:

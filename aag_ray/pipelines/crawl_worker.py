@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from aag_ray.artifacts import fingerprint, write_table
+from aag_ray.artifacts import fingerprint, write_atomically
 from aag_ray.config import CrawlConfig
 from aag_ray.pipelines.rows import Row
 from aag_ray.web.archive import Archive
@@ -33,7 +34,7 @@ class CrawlWorker:
         key = fingerprint([row["id"] for row in rows])
         shutil.rmtree(self._folder / "warc" / key, ignore_errors=True)  # of an earlier try, which nothing points to
         pages = _PageFiles(self._folder / "pages", key)
-        asked = {row["url"]: row for row in rows}
+        asked = {row["url"]: row for row in _in_turn(rows)}
         ended: dict[str, Row] = {}
         async with Fetcher(self._config.fetch, archive=Archive(self._folder / "warc" / key)) as fetcher:
             if self._before is not None:
@@ -86,6 +87,17 @@ class CrawlWorker:
         }
 
 
+def _in_turn(rows: Iterable[Row]) -> list[Row]:
+    """One URL of each host, then the next of each: few connections to many hosts, each of them used again."""
+    turns: Counter[str] = Counter()
+
+    def turn(row: Row) -> int:
+        turns[row["host"]] += 1
+        return turns[row["host"]]
+
+    return sorted(rows, key=turn)
+
+
 class _PageFiles:
     """Collects pages and writes them as parquet files of bounded size, named by their batch, so that a second try replaces."""
 
@@ -103,6 +115,11 @@ class _PageFiles:
         return f"{self._key}-{self._number}.parquet"
 
     def write(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         if self._rows:
-            write_table(self._folder / f"{self._key}-{self._number}.parquet", self._rows)
+            sink = pa.BufferOutputStream()
+            pq.write_table(pa.Table.from_pylist(self._rows), sink, compression="zstd", use_dictionary=False)  # texts differ
+            write_atomically(self._folder / f"{self._key}-{self._number}.parquet", sink.getvalue().to_pybytes())
         self._rows, self._characters, self._number = [], 0, self._number + 1

@@ -19,7 +19,7 @@ import pytest
 
 from aag_ray.artifacts import Run, RunError, read_table
 from aag_ray.config import CrawlConfig, TagConfig, WorldSection
-from aag_ray.pipelines.crawl import CrawlWorker, crawl
+from aag_ray.pipelines.crawl import CrawlWorker, crawl, host_shares
 from aag_ray.pipelines.tag import tag_pages
 from aag_ray.pipelines.web_run import crawl_run, tag_run
 from aag_ray.settings import ConfigError, load_config
@@ -87,6 +87,14 @@ def by_url(folder: Path) -> dict[str, dict[str, Any]]:
 def articles(web: LocalWeb) -> list[dict[str, Any]]:
     ordinary = {host.name for host in web.site.ordinary}
     return [row for row in web.truth() if row["row"] == "page" and row["kind"] == "article" and row["host"] in ordinary]
+
+
+def test_a_round_is_shared_by_whole_hosts_and_evenly():
+    rows = [{"host": f"{number}.example"} for number in range(40) for _ in range(1 + number % 7)]
+    share = host_shares(rows, most=30, actors=2)
+    loads = Counter(share[row["host"]] for row in rows)
+    assert len(loads) == 6  # three for each actor
+    assert max(loads.values()) - min(loads.values()) <= 1
 
 
 def test_every_article_is_found_and_every_url_has_the_outcome_it_deserves(crawled, web: LocalWeb):
