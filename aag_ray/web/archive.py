@@ -19,7 +19,7 @@ from aag_ray.web.fetched import Fetched, Headers, header
 
 # They spoke of the body on the wire; what is archived is the decompressed one.
 OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-GZIP_LEVEL = 4
+GZIP_LEVEL = 1
 MAX_BYTES = 1_000_000_000
 OPEN = ".open"
 
