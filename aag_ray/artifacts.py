@@ -25,6 +25,10 @@ import pyarrow.parquet as pq
 from aag_ray import __version__
 
 MANIFEST = "manifest.json"
+# Files that are written anew, with times in them, where the same is made again.
+_ABOUT_A_RUN = frozenset((MANIFEST, "result.json", "started", ".lock"))
+# Settings of folders that hold no input.
+_WRITTEN_TO = frozenset(("adapters", "archive", "root", "storage"))
 
 
 class RunError(RuntimeError):
@@ -48,6 +52,27 @@ class Manifest:
 def fingerprint(*parts: Any) -> str:
     """A short stable hash of JSON-like values: equal inputs give an equal fingerprint on any machine."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def content_fingerprint(*parts: Any) -> str:
+    """`fingerprint` of `parts`, and of what stands in every file and folder that a Path in them names.
+
+    Settings name a file by its path, which says nothing of what is in it. A path with nothing behind it counts as written.
+    """
+    found = {path for named in _read_paths(parts) for path in ([named] if named.is_file() else named.rglob("*"))}
+    read = {str(path): file_hash(path) for path in found if path.is_file() and path.name not in _ABOUT_A_RUN}
+    return fingerprint(*parts, read) if read else fingerprint(*parts)
+
+
+def _read_paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _read_paths(each) if key not in _WRITTEN_TO else ()
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _read_paths(each)
 
 
 def file_hash(path: Path) -> str:

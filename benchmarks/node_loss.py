@@ -2,9 +2,10 @@
 
     python benchmarks/node_loss.py [--seconds 60] [--only serve,crawl,train] [--out benchmarks/results]
 
-A real Ray of a head and two workers on this machine (`ray.cluster_utils.Cluster`); the worker that does the work is killed
-with SIGKILL in the middle, all its processes at once. The models are random and tiny: what is measured is Ray and this
-program, not them. Clients of the served application ask without pause, half of them for streams.
+A real Ray of a head and two workers, or three for the training, which needs two, on this machine
+(`ray.cluster_utils.Cluster`); a worker that does the work is killed with SIGKILL in the middle, all its processes at once. The
+models are random and tiny: what is measured is Ray and this program, not them. Clients of the served application ask without
+pause, half of them for streams.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from traffic import Traffic
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def lose_a_node_while_serving(made: Nodes, model: Path, seconds: float, engines: int = 1) -> dict[str, Any]:
+def lose_a_node_while_serving(made: Nodes, model: Path, seconds: float) -> dict[str, Any]:
     """Kill the worker with an engine while clients ask. `seconds` of traffic after it."""
     from ray import serve
 
@@ -134,72 +136,49 @@ def _kill_in_a_crawl(made: Nodes, folder: Path) -> str:
     return made.kill_that_runs("_in_lasting_process")
 
 
-def lose_a_node_while_training(made: Nodes, steps: int = 60) -> dict[str, Any]:
-    """Kill the worker that trains, after its first checkpoint; every step must stand in the log once."""
-    from aag_ray.config import ClusterSection, TrainingSection
+def lose_a_node_while_training(made: Nodes, model: Path, cpus: int = 2, steps: int = 200) -> dict[str, Any]:
+    """Kill one of two nodes of `cpus` that train a LoRA together, after their first checkpoint; a third stands by.
+
+    Each of the two holds half of the optimizer's state (ZeRO 1). Every step must stand in the log once.
+    """
+    from aag_ray.config import ClusterSection, LoraSection, ModelSection, TrainingSection
+    from aag_ray.train.builders import build_sft
     from aag_ray.train.launch import TrainingJob, train
     from aag_ray.train.log import read_log
 
     folder = made.folder / "training"
     folder.mkdir()
     for name, count in (("train", 64), ("dev", 8)):
-        lines = [json.dumps({"id": f"{name}-{i}", "x": i % 7 / 7, "length": 4}) for i in range(count)]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        rows = [{"id": f"{name}-{i}", "prompt": f"{i} and one is", "target": f" {i + 1}"} for i in range(count)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = {"model": ModelSection(name=str(model), dtype="float32"), "lora": LoraSection(rank=4), "seed": 1}
     job = TrainingJob(
-        build_slow_line, {}, folder / "train.jsonl", folder / "dev.jsonl",
+        build_sft, arguments, folder / "train.jsonl", folder / "dev.jsonl",
         TrainingSection(steps=steps, batch=4, warmup_steps=2, dev_every=steps, checkpoint_every=10),
-        ClusterSection(workers=1, cpus_per_worker=1), 1, folder / "stage",
+        ClusterSection(workers=2, cpus_per_worker=cpus, zero_stage=1), 1, folder / "stage",
     )  # fmt: skip
-    moments: list[float] = []
 
-    def kill() -> None:
-        wait_until(lambda: (job.folder / "checkpoints" / "latest").exists(), 240)
+    def kill() -> float:
+        """The seconds until the log goes on."""
+        wait_until(lambda: (job.folder / "checkpoints" / "latest").exists(), 600)
         made.kill_that_runs("RayTrainWorker")
-        moments.append(time.monotonic())
-        size = len(read_log(job.folder / "log.jsonl"))
-        wait_until(lambda: len(read_log(job.folder / "log.jsonl")) > size, 240)
-        moments.append(time.monotonic())
+        killed, size = time.monotonic(), len(read_log(job.folder / "log.jsonl"))
+        wait_until(lambda: len(read_log(job.folder / "log.jsonl")) > size, 600)
+        return time.monotonic() - killed
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    metrics = train(job)
-    killer.join()
+    with ThreadPoolExecutor(1) as pool, made.watched() as seen:
+        recovering = pool.submit(kill)
+        metrics = train(job)
     logged = [line["step"] for line in read_log(job.folder / "log.jsonl")]
+    trained_on = {node for title, where in seen.items() if "RayTrainWorker" in title for node in where}
     return {
         "steps": metrics["steps"],
+        "workers": metrics["workers"],
+        "nodes": len(trained_on),
         "restarts": metrics["restarts"],
         "every_step_once": logged == list(range(1, steps + 1)),
-        "recovery_seconds": moments[1] - moments[0],
+        "recovery_seconds": recovering.result(),
     }
-
-
-def build_slow_line(device: Any) -> Any:
-    """An objective that takes a tenth of a second for a step, so that there is time to kill it."""
-    import torch
-
-    from aag_ray.llm.objective import Objective
-
-    class Line(Objective):
-        def __init__(self) -> None:
-            super().__init__()
-            self.line = torch.nn.Linear(1, 1)
-
-        def length(self, example: Mapping[str, Any]) -> int:
-            return example["length"]
-
-        def forward(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-            time.sleep(0.1)
-            x = torch.tensor([[example["x"]] for example in examples])
-            return {"loss": ((self.line(x) - 2 * x) ** 2).mean()}
-
-        @torch.no_grad()
-        def score(self, examples: Sequence[Mapping[str, Any]]) -> list[float]:
-            return [-float(self.forward([example])["loss"]) for example in examples]
-
-        def save_pretrained(self, folder: Path) -> None:
-            torch.save(self.state_dict(), folder / "line.pt")
-
-    return Line().to(device)
 
 
 def main() -> None:
@@ -216,11 +195,11 @@ def main() -> None:
     work: dict[str, Callable[[Nodes], dict[str, Any]]] = {
         "serve": lambda made: lose_a_node_while_serving(made, tiny_model(made.folder / "model"), given.seconds),
         "crawl": lose_a_node_while_crawling,
-        "train": lose_a_node_while_training,
+        "train": lambda made: lose_a_node_while_training(made, tiny_model(made.folder / "model")),
     }
     results: dict[str, Any] = {}
     for name in given.only.split(","):
-        with nodes() as made:
+        with nodes(workers=3 if name == "train" else 2) as made:
             results[name] = work[name](made)
         print(json.dumps({name: results[name]}), flush=True)
     given.out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Try deploy/on_premise.yaml for real, on this machine alone: `ray up`, a job on both hosts, a refusal, `ray down`.
+"""Try deploy/on_premise.yaml for real, on this machine alone: `ray up`, a job, the page's endpoint, a refusal, `ray down`.
 
     sudo .venv/bin/python deploy/try_on_premise.py
 
@@ -7,7 +7,8 @@ Head and worker are two rooms made of Linux namespaces: each has its own process
 keys are made for this run), and both share a network of their own that has a loopback and nothing else. So the file is
 used as it stands, with port 22, Ray's usual ports and `ray stop`, and neither touches what else runs here; when this
 program ends, in whatever way, the kernel ends all that it started. Changed in the file are only the addresses, the user,
-and how the packages get there: this environment is linked, because the rooms reach no package index.
+and how the packages get there: this environment is linked, because the rooms reach no package index. A folder of this machine
+stands for the NFS export at /shared, and a tiny random model that lies there answers in place of a real one.
 
 Exit status: 0 it works, 1 it does not, 3 it cannot be tried here; the reason is printed.
 """
@@ -26,6 +27,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +36,23 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 HOSTS = {"head": "127.0.0.2", "worker": "127.0.0.3"}
 DASHBOARD = "http://127.0.0.1:8265"
+ENDPOINT = "http://127.0.0.1:8000/v1/chat/completions"
 ROOM = ["--mount", "--pid", "--uts", "--fork", "--mount-proc", "--kill-child"]
+SHARED = Path("/shared")
 STORE_BYTES = 80_000_000
+START_SECONDS = 240
 JOB = """
 import ray, socket
 ray.init(log_to_driver=False)
 print("ran on", ray.get(ray.remote(lambda: socket.gethostname()).remote()))
 """
+MODEL = f"from pathlib import Path; from tiny_model import tiny_model; tiny_model(Path('{SHARED}/model'))"
+# As the file says, but for the model, and for the extractor, whose encoder the rooms cannot fetch.
+SERVE = (
+    'cd ~/aag-ray && sed "s|runs: runs|runs: /shared/runs|; s|smollm2-135m-instruct|/shared/model|; '
+    's|search: {providers: .*|&\\n      extract: {extractor: bm25}|" serve_config.yaml > ~/serve.yaml '
+    "&& serve deploy ~/serve.yaml"
+)
 
 
 def missing() -> list[str]:
@@ -115,6 +128,8 @@ def tried(folder: Path) -> dict[str, Any]:
     for place in (me, *(folder / name for name in HOSTS), *(folder / f"{name}.ray" for name in ("me", *HOSTS))):
         place.mkdir(parents=True)
     run("mount", "--bind", folder / "me.ray", "/tmp/ray")
+    (folder / "shared").mkdir()
+    run("mount", "--bind", folder / "shared", SHARED)
     for key in ("host_key", "user_key"):
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / key)
     config = folder / "on_premise.yaml"
@@ -140,15 +155,37 @@ def tried(folder: Path) -> dict[str, Any]:
     said = timed("job", BIN / "ray", "job", "submit", "--address", DASHBOARD, "--", "python", "-c", JOB)
     if "ran on worker" not in said:
         raise RuntimeError(f"the job did not run on the worker:\n{said[-4000:]}")
+    run(sys.executable, "-c", MODEL, cwd=ROOT / "benchmarks")
+    timed("deploy", BIN / "ray", "exec", config, SERVE)
+    began = time.monotonic()
+    answer = asked("What is the capital of Peru?")
+    seconds["answer"] = round(time.monotonic() - began, 1)
     refused = status_without_token()
     if refused not in (401, 403):
         raise RuntimeError(f"a request without the token was answered with {refused}")
     timed("down", BIN / "ray", "down", "--yes", config)
-    for address in ((HOSTS["head"], 6379), ("127.0.0.1", 8265)):
+    for address in ((HOSTS["head"], 6379), ("127.0.0.1", 8265), ("127.0.0.1", 8000)):
         with socket.socket() as one:
             if one.connect_ex(address) == 0:
                 raise RuntimeError(f"after ray down something still listens on {address}")
-    return {"status": "ok", "seconds": seconds, "without_token": refused}
+    return {"status": "ok", "seconds": seconds, "answered_by": answer["model"], "without_token": refused}
+
+
+def asked(question: str) -> dict[str, Any]:
+    """What the endpoint answers from memory, as soon as it is there. Raises RuntimeError if it is not in time."""
+    body = json.dumps({"model": "aag", "messages": [{"role": "user", "content": question}], "max_tokens": 8}).encode()
+    request = urllib.request.Request(ENDPOINT, body, {"Content-Type": "application/json"})
+    until, last = time.monotonic() + START_SECONDS, ""
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            last = f"{error}: {error.read().decode(errors='replace')[:2000]}"
+        except OSError as error:
+            last = str(error)
+        time.sleep(1)
+    raise RuntimeError(f"no answer at {ENDPOINT} within {START_SECONDS} s: {last}")
 
 
 def status_without_token() -> int:
@@ -179,9 +216,24 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     Path("/tmp/ray").mkdir(exist_ok=True)
     # /tmp, because the path of a Unix socket below it must stay within about 100 bytes.
-    with tempfile.TemporaryDirectory(prefix="aag-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="aag-", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        mount_point(SHARED),
+    ):
         tied = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", *ROOM]
         return subprocess.run([*tied, sys.executable, __file__, "--inside", folder]).returncode
+
+
+@contextmanager
+def mount_point(folder: Path) -> Iterator[None]:
+    """An empty folder to mount over, for this block if there is none."""
+    made = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            folder.rmdir()
 
 
 def tails(folder: Path) -> str:

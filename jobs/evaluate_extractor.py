@@ -4,8 +4,10 @@
     python jobs/evaluate_extractor.py                                  # of the run `extractor`
     python jobs/evaluate_extractor.py run.name=nq extract.budget=0.1 'extractors=[bm25, scorer]'
     python jobs/evaluate_extractor.py grid.haystack=essays.jsonl grid.needles=needles.jsonl grid.cases=5
+    python jobs/evaluate_extractor.py 'grid.haystacks=[{path: essays.jsonl}, {path: news.jsonl, language: zh}]'
 
-The table, the heat maps and result.json lie in the run's folder `evaluate`.
+The table, the heat maps and result.json lie in the run's folder `evaluate`; what a judge said is in judgements.jsonl. Where an
+extractor fails, the same command goes on with it. `tags` and `generating` are slow and only measured if extractors names them.
 """
 
 import sys

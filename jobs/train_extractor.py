@@ -4,6 +4,7 @@
     ray job submit jobs/train_extractor.py                            # configs/extractor.yaml
     python jobs/train_extractor.py --config configs/extractor.yaml    # a Ray of its own, for as long as the job runs
     python jobs/train_extractor.py 'data.files={train: train.jsonl, dev: dev.jsonl, test: test.jsonl}' run.name=nq
+    python jobs/train_extractor.py scorer.teacher=runs/large/scorer/model run.name=distilled
 
 Finished stages are recognised by their manifest and skipped; run.fresh=true starts over.
 """

@@ -13,6 +13,7 @@ from aag_ray.artifacts import (
     Run,
     RunError,
     Stage,
+    content_fingerprint,
     fingerprint,
     newest_run,
     read_table,
@@ -34,6 +35,22 @@ def test_equal_inputs_have_equal_fingerprints_whatever_the_order_of_keys():
     assert fingerprint({"a": 1, "b": Path("x")}) == fingerprint({"b": Path("x"), "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
     assert fingerprint(1, 2) != fingerprint([1, 2], 3)
+
+
+def test_files_and_folders_that_settings_name_count_by_what_is_in_them(tmp_path: Path):
+    file, folder = tmp_path / "rows.jsonl", tmp_path / "model"
+    settings = {"data": {"files": [file]}, "reader": folder, "name": "x", "decoding": {"adapters": tmp_path / "out"}}
+    assert content_fingerprint(settings) == fingerprint(settings)
+    prints = [content_fingerprint(settings)]
+    for path, text in ((file, "one"), (file, "two"), (folder / "deep" / "weights", "1"), (folder / "deep" / "weights", "2")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        prints.append(content_fingerprint(settings))
+    assert len(set(prints)) == 5
+    (tmp_path / "out").mkdir()
+    for unread in (tmp_path / "out" / "adapter", folder / "manifest.json", folder / "result.json"):
+        unread.write_text("anything")
+    assert content_fingerprint(settings) == prints[-1]
 
 
 def test_a_stage_is_complete_once_it_is_committed_from_the_same_inputs(tmp_path: Path):

@@ -11,8 +11,9 @@ from aag_ray.answer.request import Budget
 
 
 class Degradation(StrEnum):
-    """What is given up when a budget is short, in this order: breadth, depth, comparison, the web, the answer's end."""
+    """What is given up when a budget is short, in this order: wording, breadth, depth, comparison, web, the answer's end."""
 
+    RAW_QUESTION = "raw_question"
     FEWER_QUERIES = "fewer_queries"
     FEWER_PAGES = "fewer_pages"
     LESS_EVIDENCE = "less_evidence"

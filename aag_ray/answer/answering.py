@@ -13,7 +13,7 @@ from aag_ray.answer.allowance import Allowance, Degradation, GivenUp
 from aag_ray.answer.citations import Checked, Citer
 from aag_ray.answer.event import AnswerEvent, Cited, Done, Failed, Known, Remembered, Sources, Text, Understood, Usage
 from aag_ray.answer.links import LinkFilter
-from aag_ray.answer.memory_path import NOT_ASKED, TOO_LATE, Recollection, recollect, remember
+from aag_ray.answer.memory_path import BROKEN, NOT_ASKED, TOO_LATE, Recollection, recollect, remember
 from aag_ray.answer.parsed import ParsedRequest, fallback
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.provenance import MemoryOutcome, Origin, Provenance, WebOutcome, without_answer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PARSE_SHARE = 0.2
 MEMORY_SHARE = 0.5
+RECALL_SHARE = 0.25  # before the web is asked, whose time goes on meanwhile
 NOT_SEARCHED = Findings(WebOutcome.NOT_ASKED)
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class Answering:
 
     def __init__(self, policy: Policy, request: AnswerRequest, emit: Callable[[AnswerEvent], None]) -> None:
         self.policy, self.section, self.request, self.emit = policy, policy.section, request, emit
-        self.allowance = Allowance(request.budget, policy.section.web_share, policy.clock)
+        self.budget = request.wishes.within(policy.section.budget)
+        self.allowance = Allowance(self.budget, policy.section.web_share, policy.clock)
         self.stages = Stages(policy.clock)
         self.usage = Usage()
         self.parsed = fallback(request.question, "")
@@ -50,17 +52,18 @@ class Answering:
             with self.stages.of("parse"):
                 self.parsed = await self._parsed(policy.parser.parse(self.request, policy.today()))
             if self.request.mode is Mode.AUTO and policy.parser.weighs_memory:
-                recollection = await self._recollect(self.allowance.left * MEMORY_SHARE)
+                recollection = await self._recollect(self.allowance.left * RECALL_SHARE)
                 likelihood = recollection.likelihood if recollection.answer else None
                 with self.stages.of("parse"):
                     self.parsed = await self._parsed(policy.parser.weigh(self.parsed, policy.today(), likelihood))
+            self._count(self.parsed.prompt_tokens, self.parsed.new_tokens)
             self.emit(Understood(self.parsed))
             await self._answer(recollection)
         except Unavailable as error:
             self.emit(Failed("overloaded", str(error), error.retry_after))
-        except Exception as error:
+        except Exception:
             log.exception("while answering")
-            self.emit(Failed("internal", f"{type(error).__name__}: {error}"))
+            self.emit(Failed("internal", BROKEN.format("the server")))
 
     async def _parsed(self, parsing: Awaitable[ParsedRequest]) -> ParsedRequest:
         limit = asyncio.timeout(PARSE_SHARE * self.allowance.left)
@@ -68,9 +71,13 @@ class Answering:
             async with limit:
                 return await parsing
         except Exception as error:
-            detail = "the parser was too slow" if limit.expired() else f"the parser failed: {type(error).__name__}: {error}"
-            log.warning("%s", detail)
-            return fallback(self.parsed.question, detail)
+            detail = "the parser was too slow" if limit.expired() else BROKEN.format("the parser")
+            log.warning("%s", detail, exc_info=error)
+            if limit.expired():
+                self.emit(GivenUp(Degradation.RAW_QUESTION, f"{detail}: the question is searched for as it was asked"))
+            before = self.parsed
+            found = fallback(before.question, detail)
+            return replace(found, prompt_tokens=before.prompt_tokens, new_tokens=before.new_tokens)
 
     async def _answer(self, recollection: Recollection | None) -> None:
         """By the mode and the parser's decision. A `recollection` was made before that decision."""
@@ -104,7 +111,7 @@ class Answering:
     async def _recollect(self, seconds: float) -> Recollection:
         return await recollect(
             self.policy.memory, self.policy.reader, self.parsed.question,
-            answer_tokens=self.request.budget.answer_tokens, seconds=seconds, stages=self.stages,
+            answer_tokens=self.budget.answer_tokens, seconds=seconds, stages=self.stages,
         )  # fmt: skip
 
     async def _speak_from_memory(self) -> Recollection:
@@ -145,13 +152,20 @@ class Answering:
         await self._read_pages(findings, recollection)
 
     async def _find(self) -> Findings:
+        read = Sources(read=True)
+
         def emit(event: AnswerEvent) -> None:
+            nonlocal read
             self.stages.first("first_source")
-            self.emit(event)
+            if isinstance(event, Sources) and event.read:
+                read = event  # said with how the way ended, which is known now and not yet there
+            else:
+                self.emit(event)
 
         findings = await self.policy.web.find(
             self.parsed, self.request.filters, self.allowance, self.stages, emit, self.policy.reader.tokens
         )
+        self.emit(replace(read, outcome=findings.outcome))
         tokens = sum(self.policy.reader.tokens(each.text) for each in findings.evidence)
         self.usage = replace(self.usage, evidence=tokens)
         return findings
@@ -185,8 +199,9 @@ class Answering:
         answer can stand in.
         """
         links = LinkFilter({read.page.url for read in findings.pages})
-        tokens = self.request.budget.answer_tokens
-        reading = self.policy.reader.read(self.parsed.question, recollection.awakening, findings.evidence, answer_tokens=tokens)
+        reading = self.policy.reader.read(
+            self.parsed.question, recollection.awakening, findings.evidence, answer_tokens=self.budget.answer_tokens
+        )
         limit = asyncio.timeout(self.allowance.left)
         try:
             with self.stages.of("read"):
@@ -200,20 +215,20 @@ class Answering:
                 if self.text or (isinstance(error, Unavailable) and not recollection.answer):
                     raise
                 log.warning("the reader failed", exc_info=error)
-                return f"{type(error).__name__}: {error}"
+                return BROKEN.format("the reader")
             self.out_of_time = True
         self._say(links.end())
         self.links_removed = links.removed
         if self.out_of_time:
             self.cut = bool(self.text)
-            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"time was over after {self.request.budget.seconds:g} s"))
+            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"time was over after {self.budget.seconds:g} s"))
         self._end_at_budget(self.cut and not self.out_of_time)
         return ""
 
     def _end_at_budget(self, cut: bool) -> None:
         if cut:
             self.cut = True
-            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"the answer ends after {self.request.budget.answer_tokens} tokens"))
+            self.emit(GivenUp(Degradation.SHORT_ANSWER, f"the answer ends after {self.budget.answer_tokens} tokens"))
 
     def _say(self, text: str) -> None:
         shown = text if self.text else text.lstrip()
@@ -234,7 +249,9 @@ class Answering:
         self.usage = replace(self.usage, prompt=self.usage.prompt + prompt, completion=self.usage.completion + new)
 
     async def _end_without(self, recollection: Recollection, findings: Findings, detail: str = "") -> None:
-        """Nothing found is said, in one sentence that nobody could take for an answer."""
+        """Nothing found is said, in one sentence that nobody could take for an answer. Raises Unavailable where that is why."""
+        if findings.retry_after is not None:
+            raise Unavailable(findings.detail, findings.retry_after)
         reason = without_answer(recollection.outcome, findings.outcome)
         reason = Provenance.OUT_OF_TIME if self.out_of_time else reason
         details = "; ".join(filter(None, dict.fromkeys([detail or findings.detail, recollection.detail])))

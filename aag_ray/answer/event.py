@@ -14,7 +14,7 @@ from typing import Any
 from aag_ray.answer.allowance import GivenUp
 from aag_ray.answer.citations import Checked
 from aag_ray.answer.parsed import ParsedRequest
-from aag_ray.answer.provenance import MemoryOutcome, Origin
+from aag_ray.answer.provenance import MemoryOutcome, Origin, WebOutcome
 from aag_ray.answer.source import Source
 
 
@@ -27,10 +27,12 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The pages that were found; once more, with what came of each, when `read` is set. Empty where the web was not asked."""
+    """The pages that were found; once more, with what came of each and how the way ended, when `read` is set. Empty where the
+    web was not asked."""
 
     sources: tuple[Source, ...] = ()
     read: bool = False
+    outcome: WebOutcome = WebOutcome.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from aag_ray.answer.provenance import MemoryOutcome
 from aag_ray.answer.stages import Stages
 
 log = logging.getLogger(__name__)
+# What a client is told of a part that failed; what the part itself said is for the log alone.
+BROKEN = "{} failed; the server's log has the reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +91,4 @@ async def _answered(
 
 def _failed(error: Exception) -> Recollection:
     log.warning("memory failed", exc_info=error)
-    return Recollection(MemoryOutcome.FAILED, detail=f"{type(error).__name__}: {error}")
+    return Recollection(MemoryOutcome.FAILED, detail=str(error) if isinstance(error, Unavailable) else BROKEN.format("memory"))

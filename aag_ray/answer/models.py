@@ -21,6 +21,7 @@ from aag_ray.extract.evidence import Evidence
 from aag_ray.extract.tokens import estimated_tokens
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engines import Engine, build_engine
+from aag_ray.llm.forms import Form
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull, StreamingEngine
@@ -165,12 +166,12 @@ async def _stream(
     tokens: int,
     adapter: Adapter | None,
     shared: Sequence[Adapter],
-    numbers: SourceNumbers | None = None,
+    form: Form | None = None,
 ) -> AsyncGenerator[Piece, None]:
     """Pieces with the tokens that each adds; the first brings those of the prompt."""
     prompt_tokens: int | None = None
     written = 0
-    stream = engine.stream(prompt, max_new_tokens=tokens, adapter=adapter, shared=shared, numbers=numbers)
+    stream = engine.stream(prompt, max_new_tokens=tokens, adapter=adapter, shared=shared, form=form)
     try:
         async for piece in stream:
             first = piece.prompt_tokens if prompt_tokens is None else 0

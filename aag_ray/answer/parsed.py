@@ -14,30 +14,6 @@ from aag_ray.web.search.request import LANGUAGE, Freshness, SearchRequest
 
 MAX_QUERIES = 4
 MAX_CHARACTERS = 400
-# For constrained decoding. `read_parsed` holds every output to it, constrained or not.
-PARSE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "question": {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS},
-        "search": {"type": "boolean"},
-        "queries": {
-            "type": "array",
-            "maxItems": MAX_QUERIES,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "q": {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS},
-                    "lang": {"type": ["string", "null"], "pattern": "^[a-z]{2,3}(-[A-Z]{2})?$"},
-                    "freshness": {"enum": ["none", *(each.value for each in Freshness)]},
-                },
-                "required": ["q", "lang", "freshness"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    "required": ["question", "search", "queries"],
-    "additionalProperties": False,
-}  # fmt: skip
 
 
 class ParseOutcome(StrEnum):
@@ -55,7 +31,8 @@ class ParseError(ValueError):
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
     """`question` stands on its own. `needed` is the probability that the web is needed, None where nobody estimated it;
-    `log_odds` what a trained parser's model says of the question alone, before memory's answer is weighed."""
+    `log_odds` what a trained parser's model says of the question alone, before memory's answer is weighed. The tokens are those
+    that a model read and wrote for all of it."""
 
     question: str
     search: bool
@@ -64,6 +41,8 @@ class ParsedRequest:
     detail: str = ""
     needed: float | None = None
     log_odds: float | None = None
+    prompt_tokens: int = 0
+    new_tokens: int = 0
 
     @property
     def time_sensitive(self) -> bool:

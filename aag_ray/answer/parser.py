@@ -15,6 +15,8 @@ from aag_ray.web.search.request import SearchRequest
 if TYPE_CHECKING:
     from aag_ray.answer.parsing.model import ParserModel
     from aag_ray.llm.engines import Engine
+    from aag_ray.llm.forms import Form
+    from aag_ray.llm.written import StreamPiece
 
 
 class Parser(Protocol):
@@ -24,7 +26,8 @@ class Parser(Protocol):
     geometric mean of the probabilities of memory's tokens, None where memory has none.
     """
 
-    weighs_memory: bool
+    @property
+    def weighs_memory(self) -> bool: ...
 
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest: ...
 
@@ -80,17 +83,22 @@ class TrainedParser:
         """
         from aag_ray.answer.parsing.model import has_history, rewrite_prompt, usable_question
 
-        model, settings, question = self.model, self.model.settings, request.question
+        model, settings, question, tokens = self.model, self.model.settings, request.question, (0, 0)
         if has_history(request):
-            question = usable_question(await self._write(rewrite_prompt(request), settings.question_tokens), request)
+            written = await self._write(rewrite_prompt(request), settings.question_tokens)
+            question = usable_question(written.text, request)
+            tokens = (written.prompt_tokens, written.new_tokens)
         [odds] = await self.engine.call(lambda: model.log_odds([question], [today]))
         needed = settings.calibration(odds)
         if request.mode is Mode.AUTO:
-            parsed = ParsedRequest(question, needed >= settings.threshold, needed=needed, log_odds=odds)
-            return parsed if self.weighs_memory else await self._with_searches(parsed, today)
-        asked = f"asked for by the mode {request.mode}"
-        parsed = ParsedRequest(question, request.mode is Mode.SEARCH, detail=asked, needed=needed, log_odds=odds)
-        return await self._with_searches(parsed, today)
+            search, detail = needed >= settings.threshold, ""
+        else:
+            search, detail = request.mode is Mode.SEARCH, f"asked for by the mode {request.mode}"
+        parsed = ParsedRequest(
+            question, search, detail=detail, needed=needed, log_odds=odds, prompt_tokens=tokens[0], new_tokens=tokens[1]
+        )
+        waits = request.mode is Mode.AUTO and self.weighs_memory
+        return parsed if waits else await self._with_searches(parsed, today)
 
     async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
         """Without a likelihood the question alone has decided."""
@@ -103,22 +111,32 @@ class TrainedParser:
     async def _with_searches(self, parsed: ParsedRequest, today: date) -> ParsedRequest:
         from aag_ray.answer.parsing import prompts
         from aag_ray.answer.parsing.model import read_searches
+        from aag_ray.llm.forms import Expression
 
         if not parsed.search:
             return parsed
-        written = await self._write(prompts.search_prompt(parsed.question, today), self.model.settings.query_tokens)
-        read = read_searches(parsed.question, written)
-        return replace(read, needed=parsed.needed, log_odds=parsed.log_odds, detail=read.detail or parsed.detail)
+        prompt = prompts.search_prompt(parsed.question, today)
+        written = await self._write(prompt, self.model.settings.query_tokens, Expression(prompts.SEARCHES))
+        read = read_searches(parsed.question, written.text)
+        return replace(
+            read, needed=parsed.needed, log_odds=parsed.log_odds, detail=read.detail or parsed.detail,
+            prompt_tokens=parsed.prompt_tokens + written.prompt_tokens, new_tokens=parsed.new_tokens + written.new_tokens,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self.own:
             self.engine.close()
 
-    async def _write(self, prompt: str, tokens: int) -> str:
+    async def _write(self, prompt: str, tokens: int, form: Form | None = None) -> StreamPiece:
+        """The whole text as one piece."""
         from aag_ray.llm.streaming import QueueFull
+        from aag_ray.llm.written import StreamPiece
 
-        stream = self.engine.stream(prompt, max_new_tokens=tokens, shared=self.model.shared)
+        stream = self.engine.stream(prompt, max_new_tokens=tokens, shared=self.model.shared, form=form)
+        whole = StreamPiece("", 0)
         try:
-            return "".join([piece.text async for piece in stream])
+            async for piece in stream:
+                whole = replace(piece, text=whole.text + piece.text)
         except QueueFull as error:
             raise Unavailable(str(error)) from error
+        return whole

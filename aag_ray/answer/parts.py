@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aag_ray.extract.evidence import Evidence, Extraction, Extractor, TaggedPage
+from aag_ray.extract.queue import ExtractionQueue, QueueFull
 from aag_ray.web.fetched import Fetched
 from aag_ray.web.rank.ranked import PageText, Ranking
 from aag_ray.web.search.answer import SearchAnswer, SearchResult
@@ -97,10 +98,14 @@ class AsyncExtractor(Protocol):
 
 
 class InThread:
-    """An extractor of this process, outside the event loop. A cancelled call ends at once; its thread ends with its batch."""
+    """An extractor of this process, outside the event loop. A call that is cancelled ends at once, its work with its batch."""
 
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
+    def __init__(self, extractor: Extractor, waiting: int = 16) -> None:
+        """`waiting` requests may wait for those that came before."""
+        self.extractor, self.queue = extractor, ExtractionQueue(extractor, waiting)
 
     async def extract(self, question: str, pages: Sequence[TaggedPage]) -> Extraction:
-        return await asyncio.to_thread(self.extractor.extract, question, pages)
+        try:
+            return await asyncio.wrap_future(self.queue.submit(question, pages))
+        except QueueFull as error:
+            raise Unavailable(str(error)) from error

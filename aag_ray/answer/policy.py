@@ -49,7 +49,8 @@ class Policy:
         Closing the generator, or cancelling its task, cancels everything that was started for the request and waits for it.
         """
         events: asyncio.Queue[AnswerEvent | None] = asyncio.Queue()
-        task = asyncio.create_task(Answering(self, request, events.put_nowait).run())
+        # A copy: what is configured meanwhile is for the next request.
+        task = asyncio.create_task(Answering(replace(self), request, events.put_nowait).run())
         task.add_done_callback(lambda _: events.put_nowait(None))
         try:
             while (event := await events.get()) is not None:

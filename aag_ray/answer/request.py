@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from aag_ray.config import AnswerSection, BudgetSection
+from aag_ray.config import BudgetSection
 from aag_ray.web.search.request import Freshness, SearchRequest
 
 
@@ -42,17 +42,24 @@ class Budget:
     tokens: int
     answer_tokens: int
 
-    @classmethod
-    def of(cls, section: BudgetSection) -> Budget:
-        return cls(section.seconds, section.pages, section.tokens, section.answer_tokens)
 
-    def at_most(self, other: Budget) -> Budget:
-        """The smaller of both in everything: a client may ask for less, never for more."""
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The budget that a client asks for; None where it says nothing. Without a number of pages it gets this share of them."""
+
+    seconds: float | None = None
+    pages: int | None = None
+    tokens: int | None = None
+    answer_tokens: int | None = None
+    pages_share: float = 1.0
+
+    def within(self, most: BudgetSection) -> Budget:
+        """The budget: a client may ask for less than is configured, never for more."""
         return Budget(
-            min(self.seconds, other.seconds),
-            min(self.pages, other.pages),
-            min(self.tokens, other.tokens),
-            min(self.answer_tokens, other.answer_tokens),
+            min(self.seconds or most.seconds, most.seconds),
+            min(self.pages or max(1, round(most.pages * self.pages_share)), most.pages),
+            min(self.tokens or most.tokens, most.tokens),
+            min(self.answer_tokens or most.answer_tokens, most.answer_tokens),
         )
 
 
@@ -82,11 +89,14 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """One request. The conversation ends with the question, a turn of the user. Raises ValueError if it does not."""
+    """One request. The conversation ends with the question, a turn of the user. Raises ValueError if it does not.
+
+    What it may cost is settled where it is answered, by the configuration of that moment.
+    """
 
     conversation: tuple[Turn, ...]
     mode: Mode = Mode.AUTO
-    budget: Budget = field(default_factory=lambda: Budget.of(AnswerSection().budget))
+    wishes: Wishes = Wishes()
     filters: Filters = Filters()
 
     def __post_init__(self) -> None:

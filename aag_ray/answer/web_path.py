@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from aag_ray.answer.allowance import Allowance, Degradation, GivenUp
 from aag_ray.answer.event import AnswerEvent, Sources
+from aag_ray.answer.memory_path import BROKEN
 from aag_ray.answer.page_reading import cleaned, ranking_text
 from aag_ray.answer.parsed import ParsedRequest
-from aag_ray.answer.parts import AsyncExtractor, Fetch, PageRanker, Search
+from aag_ray.answer.parts import AsyncExtractor, Fetch, PageRanker, Search, Unavailable
 from aag_ray.answer.provenance import WebOutcome
 from aag_ray.answer.request import Filters
 from aag_ray.answer.source import ReadPage, Source, SourceState
@@ -38,12 +40,16 @@ Emit = Callable[[AnswerEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the web gave. `evidence` is best first, of `pages` alone; there is some if and only if `outcome` is RELEVANT."""
+    """What the web gave. `evidence` is best first, of `pages` alone; there is some if and only if `outcome` is RELEVANT.
+
+    `retry_after`, in seconds, is set where a part was `Unavailable` and the same request may find more later.
+    """
 
     outcome: WebOutcome
     detail: str = ""
     pages: tuple[ReadPage, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    retry_after: float | None = None
 
 
 class Stopped(Exception):
@@ -106,12 +112,14 @@ class Finding:
                 findings = await self._findings()
         except Stopped as stop:
             findings = Findings(stop.outcome, stop.detail)
-        except Exception as error:
+        except Unavailable as busy:
+            findings = Findings(WebOutcome.EXTRACTOR_FAILED, str(busy), retry_after=busy.retry_after)
+        except Exception:
             if limit.expired():
                 findings = Findings(WebOutcome.OUT_OF_TIME, f"not done within {self.allowance.web_seconds:g} s")
             else:
                 log.exception("while examining pages")
-                findings = Findings(WebOutcome.EXTRACTOR_FAILED, _told(error))
+                findings = Findings(WebOutcome.EXTRACTOR_FAILED, BROKEN.format("the extractor"))
         self.emit(Sources(tuple(self.sources), read=True))
         return findings
 
@@ -157,7 +165,9 @@ class Finding:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.path.search.search(each, deadline=seconds)) for each in asked]
         except ExceptionGroup as errors:
-            raise Stopped(WebOutcome.SEARCH_FAILED, "; ".join(map(_told, errors.exceptions))) from errors
+            log.warning("the search failed", exc_info=errors)
+            told = dict.fromkeys(_told(error, "the search") for error in errors.exceptions)
+            raise Stopped(WebOutcome.SEARCH_FAILED, "; ".join(told)) from errors
         answers = [task.result() for task in tasks]
         if results := merged(answer.results for answer in answers if answer.ok):
             return results
@@ -197,7 +207,7 @@ class Finding:
             fetched = await self.path.fetch.fetch(source.url, deadline=seconds, max_age=fresh)
         except Exception as error:
             log.exception("while fetching %s", source.url)
-            self._note(place, SourceState.NOT_FETCHED, _told(error))
+            self._note(place, SourceState.NOT_FETCHED, _told(error, "fetching"))
             return None
         if not fetched.ok:
             self._note(place, SourceState.NOT_FETCHED, _why(fetched.outcome, fetched.detail))
@@ -215,17 +225,13 @@ class Finding:
             self.sources[place] = replace(self.sources[place], url=page.url, title=page.title or self.sources[place].title)
 
     def _evidence(self, extraction: Extraction, pages: dict[int, TaggedPage]) -> Findings:
-        chosen: list[Evidence] = []
-        tokens = 0
-        best = extraction.evidence[: self.section.evidence]
-        for each in best:
-            tokens += self.count(each.text)
-            if chosen and tokens > self.allowance.budget.tokens:
-                break
-            chosen.append(each)
-        if len(chosen) < len(best):
-            kept = f"{len(chosen)} of {len(best)} spans fit into {self.allowance.budget.tokens} tokens"
-            self._give_up(Degradation.LESS_EVIDENCE, kept)
+        best, most = extraction.evidence[: self.section.evidence], self.allowance.budget.tokens
+        totals = list(accumulate(self.count(each.text) for each in best))
+        fit = sum(total <= most for total in totals)
+        chosen = best[: max(fit, 1)]  # half a sentence says what the page does not: one is read whole whatever it takes
+        if fit < len(best):
+            read = "" if fit else f"; the best is read all the same, with {totals[0]}"
+            self._give_up(Degradation.LESS_EVIDENCE, f"{fit} of {len(best)} spans fit into {most} tokens{read}")
         outcomes = {each.url: each for each in extraction.pages}
         for place, tagged in pages.items():
             spans = sum(each.url == tagged.page.url for each in chosen)
@@ -240,7 +246,7 @@ class Finding:
             return Findings(WebOutcome.EXTRACTOR_FAILED if failed else WebOutcome.NOTHING_RELEVANT, detail)
         shown = {each.url for each in chosen}
         read = tuple(ReadPage(self.sources[n], each.page) for n, each in pages.items() if each.page.url in shown)
-        return Findings(WebOutcome.RELEVANT, "", read, tuple(chosen))
+        return Findings(WebOutcome.RELEVANT, "", read, chosen)
 
     def _note(self, place: int, state: SourceState, detail: str = "") -> None:
         self.sources[place] = replace(self.sources[place], state=state, detail=detail)
@@ -261,5 +267,5 @@ def _why(outcome: str, detail: str) -> str:
     return f"{outcome}: {detail}" if detail else str(outcome)
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def _told(error: BaseException, part: str) -> str:
+    return str(error) if isinstance(error, Unavailable) else BROKEN.format(part)

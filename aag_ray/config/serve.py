@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -47,6 +48,13 @@ class AnswerSection(Section):
     support: Share = 0.8
     max_age_seconds: Seconds = 3600.0
 
+    def overlaid(self, changes: Mapping[str, Any]) -> AnswerSection:
+        """This section with what `changes` names, in the budget too key by key. Raises ValidationError."""
+        whole = self.model_dump() | dict(changes)
+        if isinstance(budget := changes.get("budget"), Mapping):
+            whole["budget"] = self.budget.model_dump() | dict(budget)
+        return AnswerSection.model_validate(whole)
+
 
 class ApiKeySection(Section):
     """One client. Its key stands in the environment variable `key_env` and nowhere else; `name` is what logs show.
@@ -78,7 +86,13 @@ class ApiLimitsSection(Section):
     heartbeat_seconds: AboveZero = 10.0
 
 
-class ServeSection(Section):
+class LiveSection(Section):
+    """What of the endpoint changes without a restart: its modes, the names of its models, the first one first offered."""
+
+    modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] = ("aag-auto", "aag-search", "aag")
+
+
+class ServeSection(LiveSection):
     """The endpoint: its modes (the names of its models), what they may cost, who may ask, and whether it shows the page.
 
     Without `api_keys` anybody who reaches the port may ask. `cors_origins` are the sites whose scripts may; none by default.
@@ -86,7 +100,6 @@ class ServeSection(Section):
     in somebody's browser from reaching an endpoint on their own machine through a name of its own (DNS rebinding).
     """
 
-    modes: Annotated[tuple[ModeName, ...], Field(min_length=1)] = ("aag-auto", "aag-search", "aag")
     answer: AnswerSection = AnswerSection()
     api_keys: tuple[ApiKeySection, ...] = ()
     limits: ApiLimitsSection = ApiLimitsSection()

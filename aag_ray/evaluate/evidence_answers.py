@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from aag_ray import prompts
+from aag_ray.artifacts import RunError
 from aag_ray.awaken.awakened import AwakeningModel
 from aag_ray.config import EndpointSection, EvidenceAnswersSection, ModelSection
 from aag_ray.evaluate.extraction import Prediction
 from aag_ray.evaluate.intervals import bootstrap
-from aag_ray.evaluate.judge import Comparison, judge, summarise_judgements
+from aag_ray.evaluate.judge import Comparison, judge
 from aag_ray.evaluate.metrics import best_subspan_em, exact_match, f1
 from aag_ray.extract.endpoint_teacher import Endpoint, EndpointTeacher
 from aag_ray.extract.examples import ExtractionExample
@@ -58,14 +59,20 @@ def score_answers(
     return means | {"prompt_tokens": sum(answer.prompt_tokens for answer in answers) / len(answers)}
 
 
+def check_judge(endpoint: EndpointSection) -> None:
+    """Raises RunError for an endpoint that can never be asked: its address, or the variable of its key."""
+    try:
+        EndpointTeacher(Endpoint.of(endpoint))
+    except ValueError as error:
+        raise RunError(f"answers.judge: {error}") from None
+
+
 def judge_answers(
     endpoint: EndpointSection,
     examples: Sequence[ExtractionExample],
     answers: Sequence[Generation],
     baseline: Sequence[Generation],
-    samples: int = 2000,
-    seed: int = 0,
-) -> dict[str, Any]:
+) -> list[Comparison]:
     """What a judge behind an endpoint makes of the answers of a system beside those of the baseline, in both orders.
 
     Raises ValueError if the variable that should hold the endpoint's key is not set.
@@ -78,4 +85,4 @@ def judge_answers(
                 *(judge(teacher, example.id, example.question, one.text, two.text) for example, one, two in rows)
             )
 
-    return summarise_judgements(asyncio.run(compared()), samples, seed)
+    return asyncio.run(compared())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from aag_ray.evaluate.intervals import bootstrap
 from aag_ray.extract.evidence import Extractor, ExtractOutcome
 from aag_ray.extract.examples import ExtractionExample
 from aag_ray.extract.gold import holds_answer
+from aag_ray.extract.select import normal_text
 
 
 class SpanScore(NamedTuple):
@@ -44,6 +45,12 @@ class Prediction:
     tokens_kept: int
     seconds: float
     detail: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Prediction:
+        """The inverse of `asdict`, also through JSON."""
+        numbers = {"gold": tuple(row["gold"]), "chosen": tuple(row["chosen"]), "outcome": ExtractOutcome(row["outcome"])}
+        return cls(**{**row, **numbers})
 
 
 class Bin(NamedTuple):
@@ -79,7 +86,7 @@ def soft_empty(chosen: Collection[int], spans: int) -> float:
 def predict(extractor: Extractor, examples: Iterable[ExtractionExample]) -> Iterator[Prediction]:
     """Ask for one page at a time, as a request with one page would, and take the time of each.
 
-    Spans of a page that say the same (case and white space aside) count as one, the first: an extractor need not repeat itself.
+    Spans of a page that say the same, as `select` sees it, count as one, the first: an extractor need not repeat itself.
     """
     for example in examples:
         first = _first_alike(example)
@@ -180,7 +187,7 @@ def calibration(scores: Sequence[float], right: Sequence[bool], bins: int = 10) 
 
 def _first_alike(example: ExtractionExample) -> dict[int, int]:
     seen: dict[str, int] = {}
-    texts = ((span.number, " ".join(example.text_of(span.number).casefold().split())) for span in example.spans)
+    texts = ((span.number, normal_text(example.text_of(span.number))) for span in example.spans)
     return {number: seen.setdefault(text, number) for number, text in texts}
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aag_ray.artifacts import Manifest, Run, file_hash, fingerprint, write_atomically, write_json
+from aag_ray.artifacts import Manifest, Run, content_fingerprint, write_atomically, write_json
 from aag_ray.config import EvaluateZeroShotConfig
 from aag_ray.evaluate import zero_shot_tasks as tasks
 from aag_ray.evaluate.intervals import bootstrap
@@ -54,11 +54,7 @@ def evaluate_zero_shot(config: EvaluateZeroShotConfig, say: Say = print) -> JobR
     Raises QaFileError for a file that cannot be used and for a setting in which no row can be asked; ModelNotFound, ModelError.
     """
     with Run.open((config.run.root / config.run.name).absolute(), fresh=config.run.fresh) as run:
-        stage, own = run.stage("evaluate"), config.open_qa.generator
-        files = [config.questions.file, config.questions.passages, config.key_value.file, config.long_text.file]
-        files += sorted(own.rglob("*.safetensors")) if own else []
-        read = {str(path): file_hash(path) for path in files if path is not None and path.is_file()}
-        expected = fingerprint(config.model_dump(mode="json", exclude={"run"}), read)
+        stage, expected = run.stage("evaluate"), content_fingerprint(config.model_dump(exclude={"run"}))
         if not stage.is_complete(expected):
             began = time.monotonic()
             metrics = _measure(config, stage.start(expected), say)

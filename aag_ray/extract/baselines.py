@@ -45,17 +45,19 @@ class EmbeddingExtractor(ScoringExtractor):
 
     def __init__(self, section: ExtractSection, embedder: Embedder, tokens: CountTokens | None = None) -> None:
         super().__init__(section, 0.3, tokens or tokenizer_counter(embedder.tokenizer))
-        self.embedder = embedder
+        self.embedder, self.model = embedder, embedder.model
 
     def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
-        return by_page(pages, similarities(self.embedder, question, span_texts(pages), self.section.batch))
+        texts = span_texts(pages)
+        self.counts["input_tokens"] += embedded_tokens(self.embedder, question, texts)
+        return by_page(pages, similarities(self.embedder, question, texts, self.section.batch))
 
 
 class WholePageExtractor(ScoringExtractor):
     """Every span, whatever the budget: what a reader gets where nothing is extracted."""
 
     name = "all"
-    repeats = True
+    repeats = questions = True
 
     def __init__(self, section: ExtractSection, tokens: CountTokens = estimated_tokens) -> None:
         unbounded = section.model_copy(update={"budget": 1.0, "max_tokens": sys.maxsize, "threshold": None})
@@ -110,3 +112,10 @@ def similarities(embedder: Embedder, question: str, texts: Sequence[str], batch:
     vectors = embedder.embed([question, *once], batch)
     cosine = dict(zip(once, np.clip(vectors[1:] @ vectors[0], 0.0, 1.0).tolist(), strict=True))
     return np.array([cosine[text] for text in texts], dtype=np.float64)
+
+
+def embedded_tokens(embedder: Embedder, question: str, texts: Sequence[str]) -> int:
+    """How many tokens `similarities` has the encoder read."""
+    once = [f"{embedder.recipe.prompt}{text}" for text in dict.fromkeys([question, *texts])]
+    read = embedder.tokenizer(once, truncation=True, max_length=embedder.max_tokens, return_attention_mask=False)
+    return sum(map(len, read["input_ids"]))  # type: ignore[arg-type]

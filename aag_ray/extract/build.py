@@ -58,8 +58,9 @@ def build_extractor(section: ExtractSection) -> Extractor:
 
 
 def with_newest_scorer(section: ExtractSection, runs: Path) -> ExtractSection:
-    """The section with the scorer that was trained last below `runs`, where it names none and there is one."""
-    if section.checkpoint is not None or section.extractor != "scorer":
+    """The section with the scorer that was trained last below `runs`, where there is one; not if it names another model."""
+    named = section.checkpoint is not None or section.model.name != ExtractSection().model.name
+    if named or section.extractor != "scorer":
         return section
     try:
         folder = newest_run(runs, "scorer").folder / "scorer" / "model"
@@ -82,23 +83,24 @@ def _checkpoint(section: ExtractSection) -> Path | None:
 def _tag_extractor(section: ExtractSection, folder: Path | None) -> Extractor:
     from aag_ray.extract.baselines import Bm25Extractor
     from aag_ray.extract.peft_adapter import load_adapter
-    from aag_ray.extract.tag_model import TagExtractor
+    from aag_ray.extract.tag_model import TagExtractor, load_windows
     from aag_ray.llm.load import load_model
 
     model = section.model if "model" in section.model_fields_set else ModelSection()
-    if folder is not None and not (folder / ADAPTER_FILE).is_file():
-        model, folder = ModelSection(name=str(folder.absolute()), dtype=model.dtype), None
     try:
+        pages = load_windows(folder) if folder is not None else None
+        if folder is not None and not (folder / ADAPTER_FILE).is_file():
+            model, folder = ModelSection(name=str(folder.absolute()), dtype=model.dtype), None
         adapters = [load_adapter(folder)] if folder is not None else []
     except ValueError as error:
         raise ExtractorError(f"checkpoint={folder}: {error}") from error
     loaded = load_model(model)
-    extractor = TagExtractor(section, loaded, Bm25Extractor(section), adapters=adapters)
+    extractor = TagExtractor(section, loaded, Bm25Extractor(section), adapters=adapters, pages=pages)
     if section.decoding.engine == "vllm":
         from aag_ray.extract.vllm_writing import VllmWriter
         from aag_ray.llm.vllm_engine import VllmEngine
 
-        extractor.writer = VllmWriter(VllmEngine(loaded, section.decoding), adapters, batch=section.batch)
+        extractor.writer = VllmWriter(VllmEngine(loaded, section.decoding), adapters, pages, section.batch)
     return extractor
 
 

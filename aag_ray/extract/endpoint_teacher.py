@@ -14,14 +14,12 @@ from typing import Any
 import aiohttp
 
 from aag_ray.config import EndpointSection
-from aag_ray.extract.teachers import TeacherOutcome, TeacherReply
+from aag_ray.extract.teachers import BUSY, TeacherError, TeacherOutcome, TeacherReply
 from aag_ray.web.politeness import retry_after
 
 _BODY_BYTES = 8_000_000
 _ERROR_BYTES = 4_000
-_AGAIN = frozenset(
-    {TeacherOutcome.TIMEOUT, TeacherOutcome.UNREACHABLE, TeacherOutcome.RATE_LIMITED, TeacherOutcome.SERVER_ERROR}
-)
+_ANSWERED = frozenset({TeacherOutcome.OK, TeacherOutcome.EMPTY, TeacherOutcome.CUT_OFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,11 @@ class Endpoint:
         same = section.model_dump(exclude={"key_env", "timeout_seconds"})
         return cls(**same, key_variable=section.key_env, timeout=section.timeout_seconds)
 
+    def shared_by(self, clients: int) -> Endpoint:
+        """What each of `clients` at once may do, so that all together keep to the limits; each has one slot at least."""
+        rate = self.requests_per_minute and self.requests_per_minute / clients
+        return replace(self, requests_per_minute=rate, concurrency=max(1, self.concurrency // clients))
+
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url={self.base_url!r} must start with http:// or https://")
@@ -61,16 +64,16 @@ class Endpoint:
 
 
 class EndpointTeacher:
-    """Asks an endpoint; `async with` opens and closes its connections.
+    """Asks an endpoint; `async with` opens and closes its connections, again and again if need be, in one event loop.
 
-    Raises ValueError if the variable of the key is not set. The key appears in no reply, even if the endpoint echoes it.
+    Raises TeacherError if the variable of the key is not set. The key appears in no reply, even if the endpoint echoes it.
     """
 
     def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
         self.endpoint, self.name = endpoint, endpoint.model
         self._key = os.environ.get(endpoint.key_variable, "") if endpoint.key_variable else ""
         if endpoint.key_variable and not self._key:
-            raise ValueError(
+            raise TeacherError(
                 f"the environment variable {endpoint.key_variable} with the key for {endpoint.base_url} is not set"
             )
         self._sleep = sleep
@@ -101,7 +104,7 @@ class EndpointTeacher:
                 attempt += 1
                 await self._pace()
                 reply, wait = await self._once(self._session, prompt)
-                if reply.outcome not in _AGAIN or attempt > self.endpoint.retries:
+                if reply.outcome not in BUSY or attempt > self.endpoint.retries:
                     break
                 # Jitter, so that calls that were refused together do not come back together.
                 pause = self.endpoint.backoff * 2 ** (attempt - 1) * random.uniform(0.75, 1.25) if wait is None else wait
@@ -164,9 +167,19 @@ class EndpointTeacher:
         return text.replace(self._key, "[key]") if self._key else text
 
 
+async def check_endpoint(endpoint: Endpoint) -> None:
+    """Ask for one word. Raises TeacherError if the endpoint, its key or its model cannot be used as configured."""
+    async with EndpointTeacher(replace(endpoint, max_tokens=min(16, endpoint.max_tokens))) as teacher:
+        reply = await teacher.ask("Answer with the word yes.")
+    if reply.outcome not in _ANSWERED:
+        raise TeacherError(f"the teacher {endpoint.model} cannot be asked ({reply.outcome}): {reply.detail}")
+
+
 def _outcome(status: int) -> TeacherOutcome:
     if status == 429:
         return TeacherOutcome.RATE_LIMITED
+    if status in (401, 402, 403):
+        return TeacherOutcome.DENIED
     return TeacherOutcome.SERVER_ERROR if status >= 500 or status == 408 else TeacherOutcome.REFUSED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +40,7 @@ class Generated:
 class GeneratingExtractor(ScoringExtractor):
     """Sentences that stand on the page word for word make their spans evidence (score 1); the others are counted as invented.
 
-    `counts` adds up copied and invented sentences and output tokens. Slow, and it can say what no page says: not for use.
+    `counts` adds up copied and invented sentences and tokens. Slow, and it can say what no page says: not for use.
     """
 
     name = "generating"
@@ -58,7 +57,6 @@ class GeneratingExtractor(ScoringExtractor):
         """Raises ValueError for a model that is no decoder."""
         super().__init__(section, 0.0, tokens or tokenizer_counter(loaded.tokenizer))
         self.writer = Writer(loaded, adapters, pages, section.batch)
-        self.counts: Counter[str] = Counter()
 
     def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
         found: list[PageScores] = []
@@ -75,6 +73,7 @@ class GeneratingExtractor(ScoringExtractor):
         """What the model writes about each page, matched back on it."""
         asked = self.writer.asked(_untagged, question, pages, answer=TEXT_TOKENS)
         written = self.writer.write(asked, most=TEXT_TOKENS)
+        self.counts["input_tokens"] += sum(len(each.tokens or ()) for each in asked)
         found: list[Generated] = []
         for number, page in enumerate(pages):
             own = [each for ask, each in zip(asked, written, strict=True) if ask.page == number]

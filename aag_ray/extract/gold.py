@@ -149,5 +149,5 @@ def _closeness(question: str, page: Page, texts: Sequence[str], spans: Sequence[
     for span in spans:
         above = set(words(_spaced(" ".join(page.blocks[span.block].heading_path))))
         shares = {word: 1.0 if word in own[span.number] else HEADING_WEIGHT * (word in above) for word in weights}
-        closeness[span.number] = sum(weight * shares[word] for word, weight in weights.items())
+        closeness[span.number] = math.fsum(weight * shares[word] for word, weight in weights.items())
     return closeness

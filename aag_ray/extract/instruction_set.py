@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from aag_ray.extract.info_tags import write_info, write_tags
@@ -38,10 +38,14 @@ class Instruction:
 
 
 class InstructionSet(NamedTuple):
-    """The instructions, and what became of every row: counts by outcome, duplicates, negatives left over."""
+    """The instructions, what became of every row (counts by outcome, duplicates, negatives left over), and the rows kept.
+
+    Each of the rows is in its `split`.
+    """
 
     instructions: tuple[Instruction, ...]
     counts: Mapping[str, Any]
+    rows: tuple[InstructionRow, ...]
 
 
 def construct(
@@ -54,9 +58,10 @@ def construct(
 ) -> InstructionSet:
     """The set of all confirmed rows, at most the share `negatives` (0..1, exclusive of 1) of it without relevant spans.
 
-    Too many negatives are drawn from by `seed`; too few are all taken, and the counts say how many were wanted. Pages that are
-    near-duplicates go to one split, requests that are near-duplicates on such pages are taken once. `shares` are those of
-    train, dev and test. Raises ValueError for a share that is none, and for two rows with one id.
+    Too many negatives are drawn from by `seed`; too few are all taken, and the counts say how many were wanted. Requests that
+    are near-duplicates on near-duplicate pages are taken once with spans and once without. A row stays in the split of its
+    question; the page of a row without one goes to train, dev or test by `shares`. Near-duplicate pages are in one split: test
+    before dev before train. Raises ValueError for a share that is none, and for two rows with one id.
     """
     if not 0 <= negatives < 1 or len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"negatives={negatives} must be at least 0 and below 1, shares={shares} three that add up to 1")
@@ -70,8 +75,10 @@ def construct(
     positive = [row for row in once if row.items]
     negative = sorted((row for row in once if not row.items), key=lambda row: _hash(f"{seed}:{row.id}"))
     wanted = round(negatives / (1 - negatives) * len(positive))
-    kept = sorted([*positive, *negative[:wanted]], key=lambda row: row.id)
-    made = tuple(each for row in kept for each in instructions(row, split_of(pages[row.id], shares)))
+    splits = _splits(confirmed, pages, shares)
+    chosen = sorted([*positive, *negative[:wanted]], key=lambda row: row.id)
+    kept = tuple(replace(row, split=splits[pages[row.id]]) for row in chosen)
+    made = tuple(each for row in kept for each in instructions(row, row.split))
     counts = {
         "rows": len(given),
         "outcomes": dict(Counter(row.outcome.value for row in given)),
@@ -84,12 +91,13 @@ def construct(
         "negatives_left_over": max(0, len(negative) - wanted),
         "pages": len({pages[row.id] for row in kept}),
         "sources": dict(Counter(row.source for row in kept)),
+        "needles": dict(Counter(_needle(row) for row in kept if row.language)),
         "splits": {split: sum(each.split == split for each in made) for split in SPLITS},
         "tokens_in": sum(call["tokens_in"] for row in given for call in row.calls),
         "tokens_out": sum(call["tokens_out"] for row in given for call in row.calls),
         "cost": sum(call["cost"] for row in given for call in row.calls),
     }
-    return InstructionSet(made, counts)
+    return InstructionSet(made, counts, kept)
 
 
 def instructions(row: InstructionRow, split: str) -> Iterator[Instruction]:
@@ -123,14 +131,35 @@ def _original_pages(rows: Sequence[InstructionRow], similarity: float) -> dict[s
     return {row.id: first[row.page.url] for row in rows}
 
 
-def _once(rows: Sequence[InstructionRow], pages: Mapping[str, str]) -> list[InstructionRow]:
-    """Without rows that ask the same of the same part of the same page."""
-    groups: dict[tuple[str, int], list[InstructionRow]] = {}
+def _splits(rows: Sequence[InstructionRow], pages: Mapping[str, str], shares: Sequence[float]) -> dict[str, str]:
+    """For each original page the strictest split of the rows on it."""
+    found: dict[str, str] = {}
     for row in rows:
-        groups.setdefault((pages[row.id], row.first), []).append(row)
+        page = pages[row.id]
+        found[page] = max(found.get(page, SPLITS[0]), row.split or split_of(page, shares), key=SPLITS.index)
+    return found
+
+
+def _needle(row: InstructionRow) -> str:
+    """Its language, and the quarter of the page that its first sentence is in."""
+    if row.depth is None:
+        return f"{row.language}, left out"
+    quarter = min(3, int(4 * row.depth))
+    return f"{row.language}, depth {25 * quarter} to {25 * quarter + 25} %"
+
+
+def _once(rows: Sequence[InstructionRow], pages: Mapping[str, str]) -> list[InstructionRow]:
+    """Without rows that ask the same of the same part of the same page.
+
+    A question's page without its answer has the URL of the page with it, and much of its text, and is another example.
+    """
+    groups: dict[tuple[str, int, bool], list[InstructionRow]] = {}
+    for row in rows:
+        groups.setdefault((pages[row.id], row.first, bool(row.items)), []).append(row)
     kept = []
     for group in groups.values():
-        first = originals((row.request for row in group), SAME_REQUEST, shingle=2)
+        # An index takes time to set up, and most pages are asked about once.
+        first = originals((row.request for row in group), SAME_REQUEST, shingle=2) if len(group) > 1 else [0]
         kept += [row for place, row in enumerate(group) if first[place] == place]
     return kept
 

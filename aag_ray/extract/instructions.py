@@ -13,10 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from aag_ray.extract.check_prompts import missed_prompt, read_verdict, useful_prompt
-from aag_ray.extract.examples import ExtractionExample
+from aag_ray.extract.examples import ExtractionExample, example
 from aag_ray.extract.info_tags import Item, parse_info
 from aag_ray.extract.prompts import info_tag_prompt
-from aag_ray.extract.teachers import Teacher
+from aag_ray.extract.teachers import PASSING, Teacher, TeacherOutcome
 from aag_ray.pages.page import Page
 from aag_ray.pages.spans import Span, split_spans
 from aag_ray.pages.tag_output import OutputOutcome
@@ -44,7 +44,9 @@ class RowOutcome(StrEnum):
 class InstructionRow:
     """One request and one window of a page, spans `first` to `last`. Without `items` nothing there is relevant.
 
-    `calls` are the teacher's replies, each with its `step`; `ignored` counts what of its answer could not be used.
+    `calls` are the teacher's replies, each with its `step`; `ignored` counts what of its answer could not be used. `split` is
+    that of the question it was made from, "" for a page of no split yet. Of a needle `language` is known, and `depth`: the
+    share of the page's characters above its first sentence, None where it was left out.
     """
 
     id: str
@@ -59,6 +61,14 @@ class InstructionRow:
     calls: tuple[Mapping[str, Any], ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)
     detail: str = ""
+    split: str = ""
+    language: str = ""
+    depth: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to ask a teacher."""
+        return self.outcome in (RowOutcome.TAGGED, RowOutcome.EXTRACTED)
 
     @property
     def tagged(self) -> str:
@@ -80,6 +90,9 @@ class InstructionRow:
             "calls": [dict(call) for call in self.calls],
             "ignored": [{"kind": kind, "count": count} for kind, count in sorted(self.ignored.items())],
             "detail": self.detail,
+            "split": self.split,
+            "language": self.language,
+            "depth": self.depth,
         }
 
     @classmethod
@@ -97,7 +110,22 @@ class InstructionRow:
             calls=tuple(row["calls"]),
             ignored={each["kind"]: each["count"] for each in row["ignored"]},
             detail=row["detail"],
+            split=row["split"],
+            language=row["language"],
+            depth=row["depth"],
         )
+
+    def to_example(self) -> ExtractionExample:
+        """The window as a page of its own, with the spans of the items as gold. Only a confirmed row is one."""
+        spans = self.spans[self.first - 1 : self.last]
+        start, end, before = spans[0].start, spans[-1].end, spans[0].block
+        inside = self.page.blocks[before : spans[-1].block + 1]
+        # A window may begin and end inside a block.
+        cut = (b._replace(start=max(b.start, start) - start, end=min(b.end, end) - start) for b in inside)
+        page = replace(self.page, text=self.page.text[start:end], blocks=tuple(cut))
+        own = (Span(at, span.start - start, span.end - start, span.block - before) for at, span in enumerate(spans, 1))
+        gold = [number - self.first + 1 for item in self.items for number in item.numbers]
+        return example(self.id, self.request, page, gold, self.source, spans=tuple(own))
 
 
 def split_and_tag(identity: str, request: str, page: Page, tokens: Callable[[str], int], limit: int) -> list[InstructionRow]:
@@ -138,19 +166,29 @@ async def double_check(row: InstructionRow, teacher: Teacher) -> InstructionRow:
     return replace(checked, outcome=RowOutcome.CONFIRMED if verdict == bool(row.items) else RowOutcome.REFUTED)
 
 
-def from_example(example: ExtractionExample, tokens: Callable[[str], int], limit: int) -> list[InstructionRow]:
+def reopened(row: InstructionRow) -> InstructionRow:
+    """The row as it was before a call that failed for a reason that passes, or a worker that did; its calls are kept."""
+    if row.outcome not in (RowOutcome.TEACHER_FAILED, RowOutcome.CHECK_FAILED):
+        return row
+    if row.calls and row.calls[-1]["outcome"] not in (*PASSING, TeacherOutcome.OK):
+        return row
+    before = RowOutcome.TAGGED if row.outcome is RowOutcome.TEACHER_FAILED else RowOutcome.EXTRACTED
+    return replace(row, outcome=before, detail="")
+
+
+def from_example(labelled: ExtractionExample, tokens: Callable[[str], int], limit: int) -> list[InstructionRow]:
     """A labelled example as confirmed rows, one for each window: a gold span is a piece of information in the page's words.
 
     Gold and needles are known to be right, so there is nothing to ask and nothing to check. A window without gold spans is a
     row without items.
     """
-    rows = _windowed(example.id, example.question, example.page, example.spans, tokens, limit)
+    rows = _windowed(labelled.id, labelled.question, labelled.page, labelled.spans, tokens, limit)
     confirmed = []
     for row in rows:
-        gold = [number for number in example.gold if row.first <= number <= row.last]
-        items = tuple(Item(" ".join(example.text_of(number).split()), (number,)) for number in gold)
+        gold = [number for number in labelled.gold if row.first <= number <= row.last]
+        items = tuple(Item(" ".join(labelled.text_of(number).split()), (number,)) for number in gold)
         outcome = RowOutcome.CONFIRMED if row.outcome is RowOutcome.TAGGED else row.outcome
-        confirmed.append(replace(row, source=example.source, outcome=outcome, items=items))
+        confirmed.append(replace(row, source=labelled.source, outcome=outcome, items=items))
     return confirmed
 
 

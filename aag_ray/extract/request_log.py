@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from aag_ray.qa_files import Refused
 
@@ -16,13 +16,22 @@ class RequestLogError(ValueError):
     """A log that cannot be read. The message names it."""
 
 
+class LoggedPage(NamedTuple):
+    """A page of a request: by its `place` alone, a URL or a file, or with its `text` of the `kind` html or text."""
+
+    place: str
+    text: str | None = None
+    kind: Literal["html", "text"] = "text"
+
+
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """A request with the number of its line, from 1, and when it was made."""
+    """A request with the number of its line, from 1, when it was made, and the pages that were read for it."""
 
     row: int
     time: datetime
     request: str
+    pages: tuple[LoggedPage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +57,12 @@ def mine_requests(
     request: str = "request",
     time: str = "timestamp",
     searched: str | None = None,
+    pages: str | None = None,
 ) -> MinedRequests:
     """Requests made at `start` or later and before `end`, from the keys `request` and `time` of each line.
 
     Times are ISO 8601 with an offset, or seconds since 1970. If `searched` names a key, only lines where it is true count.
+    If `pages` names one, its list of URLs, files and {"url", "html" or "text"} is kept; a line without it has no pages.
     Raises ValueError for a window without an offset or without length, RequestLogError for a file that cannot be read.
     """
     if start.tzinfo is None or end.tzinfo is None or start >= end:
@@ -65,6 +76,7 @@ def mine_requests(
             made = _time(row, time)
             text = _text(row, request)
             wanted = searched is None or _flag(row, searched)
+            read = () if pages is None else _pages(row, pages)
         except ValueError as error:
             refused.append(Refused(number, str(error)))
             continue
@@ -75,7 +87,7 @@ def mine_requests(
         elif text in found:
             repeated += 1
         else:
-            found[text] = LoggedRequest(number, made, text)
+            found[text] = LoggedRequest(number, made, text, read)
     return MinedRequests(str(path), tuple(found.values()), tuple(refused), outside, without_search, repeated)
 
 
@@ -115,9 +127,32 @@ def _time(row: dict[str, Any], key: str) -> datetime:
 
 def _text(row: dict[str, Any], key: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or not _storable(value):
         raise ValueError(f"{key} must be text, not {json.dumps(value, ensure_ascii=False)[:40]}")
     return value.strip()
+
+
+def _pages(row: dict[str, Any], key: str) -> tuple[LoggedPage, ...]:
+    value = row.get(key)
+    if not isinstance(value, list | None):
+        raise ValueError(f"{key} must be a list, not {json.dumps(value, ensure_ascii=False)[:40]}")
+    return tuple(_page(each, f"{key}[{at}]") for at, each in enumerate(value or ()))
+
+
+def _page(value: Any, name: str) -> LoggedPage:
+    if isinstance(value, str) and value.strip():
+        return LoggedPage(value.strip())
+    given = value if isinstance(value, dict) else {}
+    for kind in ("html", "text"):
+        url, text = given.get("url"), given.get(kind)
+        if set(given) == {"url", kind} and isinstance(url, str) and isinstance(text, str) and _storable(url + text):
+            return LoggedPage(url, text, kind)
+    raise ValueError(f'{name} must be a URL, a file or {{"url", "html" or "text"}}, all of them text')
+
+
+def _storable(text: str) -> bool:
+    """Without halves of surrogate pairs, which no file can hold."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _flag(row: dict[str, Any], key: str) -> bool:

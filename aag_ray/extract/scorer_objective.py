@@ -19,8 +19,9 @@ class ScorerObjective(Objective):
     """Rows are windows (`Window.to_row`) with `labels`, one number in [0, 1] a span: gold, or a teacher's score; UNKNOWN is
     left out of the loss.
 
-    Loss: binary cross-entropy of every span, positives weighted by `positive_weight`; where a window holds gold, minus the
-    log-probability that a softmax over its spans gives to gold; and binary cross-entropy of the window's own score.
+    Loss: binary cross-entropy of every span, positives weighted by `positive_weight`; binary cross-entropy of the window's own
+    score, which should be its best label's; and, counted as much as that, minus the log-probability that a softmax over the
+    spans gives to those that help, each for as much of it as its label has of the best.
     """
 
     def __init__(self, scorer: SpanScorer, positive_weight: float = 4.0) -> None:
@@ -51,11 +52,14 @@ class ScorerObjective(Objective):
             logits, labels = logits[known], labels[known]
             weight = 1 + (self.positive_weight - 1) * labels
             each = F.binary_cross_entropy_with_logits(logits, labels, weight=weight, reduction="sum") / max(1, len(labels))
-            gold = labels >= 0.5
-            holds = F.binary_cross_entropy_with_logits(page, gold.any().float())
-            if not bool(known.all() | gold.any()):
+            best = labels.max() if len(labels) else labels.new_zeros(())
+            holds = F.binary_cross_entropy_with_logits(page, best)
+            if not bool(known.all() | (best >= 0.5)):
                 holds = page * 0
-            rank = logits.logsumexp(0) - logits[gold].logsumexp(0) if bool(gold.any()) else logits.sum() * 0
+            helps = labels > 0
+            rank = logits.sum() * 0
+            if bool(helps.any()):
+                rank = best * (logits.logsumexp(0) - (logits[helps] + (labels[helps] / best).log()).logsumexp(0))
             found.append((each, holds, rank))
         return found
 

@@ -126,7 +126,7 @@ def _kept(
         if rank and cost > left:
             continue
         start, end = pages[page].spans[place][1:3]
-        text = _normal(pages[page].page.text[start:end])
+        text = normal_text(pages[page].page.text[start:end])
         if repeats or text not in said:
             said.add(text)
             kept[page].append(place)
@@ -134,7 +134,8 @@ def _kept(
     return [sorted(places) for places in kept]
 
 
-def _normal(text: str) -> str:
+def normal_text(text: str) -> str:
+    """What two spans that say the same have in common: letters' case, white space and final punctuation aside."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return folded.rstrip(_ENDS) or folded
 

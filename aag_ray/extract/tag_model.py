@@ -7,13 +7,15 @@ extraction, why = extractor.explain(question, pages)
 
 from __future__ import annotations
 
+import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from aag_ray.artifacts import write_json
 from aag_ray.config import ExtractSection, PagesSection
 from aag_ray.extract.evidence import Extraction, TaggedPage
 from aag_ray.extract.grammar import TagGrammar
@@ -27,6 +29,7 @@ from aag_ray.llm.load import LoadedModel
 from aag_ray.pages.tag_output import HEADER, OutputOutcome, TagOutput, parse_strict, parse_tolerant
 
 TAG_TOKENS, INFO_TOKENS = 128, 384
+WINDOWS_FILE = "windows.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class TagExtractor(ScoringExtractor):
     """Every span that the model names scores 1; among them the order of pages and spans decides what the budget leaves out.
 
     A page that the model fails on goes to the `fallbacks`, in order: their spans keep their scores, where they pass their own
-    threshold. `counts` adds up windows, outputs by kind, output tokens, and pages by the fallback that took them.
+    threshold. `counts` adds up windows, outputs by kind, tokens, and pages by the fallback that took them.
     """
 
     name = "tags"
@@ -60,8 +63,7 @@ class TagExtractor(ScoringExtractor):
         """Raises ValueError for a model that is no decoder."""
         super().__init__(section, 0.0, tokens or tokenizer_counter(loaded.tokenizer))
         self.writer = Writer(loaded, adapters, pages, section.batch)
-        self.fallbacks = fallbacks
-        self.counts: Counter[str] = Counter()
+        self.fallbacks, self.model = fallbacks, loaded.model
 
     def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
         asked = self.writer.asked(tag_prompt, question, pages, answer=TAG_TOKENS, answer_start=HEADER)
@@ -109,7 +111,8 @@ class TagExtractor(ScoringExtractor):
         scores = [np.zeros(len(page.spans)) for page in pages]
         failures: dict[int, str] = {}
         for ask, wrote, output in zip(asked, written, outputs, strict=True):
-            self.counts.update({"windows": 1, "output_tokens": wrote.tokens, output.outcome.value: not wrote.failure})
+            read = {"input_tokens": len(ask.tokens or ()), "output_tokens": wrote.tokens}
+            self.counts.update({"windows": 1, **read, output.outcome.value: not wrote.failure})
             if wrote.failure or output.outcome is OutputOutcome.UNREADABLE:
                 self.counts["failed_windows"] += 1
                 failures[ask.page] = wrote.failure or output.detail
@@ -132,6 +135,26 @@ class TagExtractor(ScoringExtractor):
                 return PageScores(spans, detail=f"{why}; chosen by {fallback.name}")
         self.counts["model_failed"] += 1
         return PageScores(None, detail=why)
+
+
+def save_windows(folder: Path, window_tokens: int) -> None:
+    """Say beside a trained model, or an adapter, how long the windows were that it was trained on."""
+    write_json(folder / WINDOWS_FILE, {"window_tokens": window_tokens})
+
+
+def load_windows(folder: Path) -> PagesSection:
+    """The windows that the model in a folder was trained on; the default ones where it does not say.
+
+    Raises ValueError naming a file that cannot be read.
+    """
+    file, default = folder / WINDOWS_FILE, PagesSection()
+    if not file.is_file():
+        return default
+    try:
+        limit = int(json.loads(file.read_text())["window_tokens"])
+        return PagesSection(window_tokens=limit, overlap_tokens=min(default.overlap_tokens, limit // 4))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} does not say window_tokens: {error}") from error
 
 
 def _inside(output: TagOutput, asked: Asked) -> TagOutput:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class TeacherOutcome(StrEnum):
     """How a call ended. Only OK brings a text to be read; the others say why there is none.
 
-    CUT_OFF: the text stopped at the limit of tokens and is kept for inspection. REFUSED: the endpoint will not answer this
-    request (key, model, content), and asking again would not help.
+    CUT_OFF: the text stopped at the limit of tokens and is kept for inspection. DENIED: the endpoint does not answer this key,
+    or not any more. REFUSED: it will not answer this request (model, content), and asking again would not help.
     """
 
     OK = "ok"
@@ -27,9 +27,19 @@ class TeacherOutcome(StrEnum):
     UNREACHABLE = "unreachable"
     RATE_LIMITED = "rate_limited"
     SERVER_ERROR = "server_error"
+    DENIED = "denied"
     REFUSED = "refused"
     MALFORMED = "malformed"
     FAILED = "failed"
+
+
+# Ends that say nothing of the request: the same one may be answered a moment later, or, where denied, with another key.
+BUSY = frozenset({TeacherOutcome.TIMEOUT, TeacherOutcome.UNREACHABLE, TeacherOutcome.RATE_LIMITED, TeacherOutcome.SERVER_ERROR})
+PASSING = BUSY | {TeacherOutcome.DENIED}
+
+
+class TeacherError(ValueError):
+    """A teacher that cannot be asked at all. The message names the endpoint and what it said."""
 
 
 @dataclass(frozen=True, slots=True)

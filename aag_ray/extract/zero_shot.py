@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aag_ray.config import ExtractSection
-from aag_ray.extract.baselines import by_page, similarities, span_texts
+from aag_ray.extract.baselines import by_page, embedded_tokens, similarities, span_texts
 from aag_ray.extract.evidence import TaggedPage
 from aag_ray.extract.features import FEATURES, lexical_features
 from aag_ray.extract.scoring import ScoringExtractor
@@ -36,7 +36,7 @@ class ZeroShotExtractor(ScoringExtractor):
 
     def __init__(self, section: ExtractSection, embedder: Embedder, tokens: CountTokens | None = None) -> None:
         super().__init__(section, 0.35, tokens or tokenizer_counter(embedder.tokenizer))
-        self.embedder = embedder
+        self.embedder, self.model = embedder, embedder.model
 
     def score(self, question: str, pages: Sequence[TaggedPage]) -> list[PageScores]:
         features = [row for rows in lexical_features(question, pages) for row in rows]
@@ -45,7 +45,9 @@ class ZeroShotExtractor(ScoringExtractor):
         read = np.sort(np.argsort(-lexical, kind="stable")[:MOST_EMBEDDED])
         texts = contextual_texts(pages)
         similar = np.zeros(len(texts))
-        similar[read] = similarities(self.embedder, question, [texts[at] for at in read], self.section.batch)
+        embedded = [texts[at] for at in read]
+        self.counts["input_tokens"] += embedded_tokens(self.embedder, question, embedded)
+        similar[read] = similarities(self.embedder, question, embedded, self.section.batch)
         blocks = [(number, span.block) for number, page in enumerate(pages) for span in page.spans]
         scores = EMBEDDING * _smoothed(similar, blocks) + (1 - EMBEDDING) * lexical
         return by_page(pages, np.clip(scores, 0.0, 1.0))

@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar
 
 from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
+from aag_ray.llm.forms import Form
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import StreamingEngine
 from aag_ray.llm.written import StreamPiece
 
@@ -27,11 +27,11 @@ class Engine(Protocol):
         max_new_tokens: int,
         adapter: Adapter | None = None,
         shared: Sequence[Adapter] = (),
-        numbers: SourceNumbers | None = None,
+        form: Form | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
         """The text's pieces. `adapter` holds one example. Closing the generator ends the prompt.
 
-        With `numbers` the text states no others.
+        With a `form` the text is of it, or a beginning of one where `max_new_tokens` ends it.
 
         Raises QueueFull before anything is decoded, AdapterError for an adapter that does not fit, RuntimeError after `close`.
         """

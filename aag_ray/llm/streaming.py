@@ -26,8 +26,8 @@ from transformers.generation.streamers import BaseStreamer
 
 from aag_ray.llm.adapters import Adapter, applied, stack
 from aag_ray.llm.engine import decoded
+from aag_ray.llm.forms import Form, FormConstraint
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.numbers import NumbersConstraint, SourceNumbers
 from aag_ray.llm.written import StreamPiece, WrittenText
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class _Row:
     max_new_tokens: int
     adapter: Adapter | None
     shared: tuple[Adapter, ...]
-    numbers: SourceNumbers | None
+    form: Form | None
     send: Callable[[StreamPiece | BaseException], None]
     written: WrittenText
     done: bool = False
@@ -78,11 +78,11 @@ class StreamingEngine:
         max_new_tokens: int,
         adapter: Adapter | None = None,
         shared: Sequence[Adapter] = (),
-        numbers: SourceNumbers | None = None,
+        form: Form | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
         """The text's pieces. `adapter` holds one example. Closing the generator ends the row within a token.
 
-        With `numbers` the text states no others.
+        With a `form` the text is of it, or a beginning of one where `max_new_tokens` ends it.
 
         Raises QueueFull before anything is decoded, RuntimeError after `close`, and what the model raises.
         """
@@ -95,7 +95,7 @@ class StreamingEngine:
 
         ids = tokenizer(prompt)["input_ids"]
         written = WrittenText(tokenizer, len(ids), max_new_tokens)
-        row = _Row(ids, max_new_tokens, adapter, tuple(shared), numbers, send, written)
+        row = _Row(ids, max_new_tokens, adapter, tuple(shared), form, send, written)
         with self._change:
             if self._closed:
                 raise RuntimeError("the engine is closed")
@@ -167,8 +167,8 @@ class StreamingEngine:
     def _decode(self, rows: list[_Row]) -> None:
         adapters = [row.adapter for row in rows if row.adapter is not None]
         stopping, held, chances = StoppingCriteriaList([_RowsDone(rows)]), LogitsProcessorList(), _Chances()
-        if any(row.numbers is not None for row in rows):
-            held.append(NumbersConstraint(self.loaded.tokenizer, [row.numbers for row in rows], rows[0].written.ends))
+        if any(row.form is not None for row in rows):
+            held.append(FormConstraint(self.loaded.tokenizer, [row.form for row in rows], rows[0].written.ends))
         held.append(chances)
         with applied(self.loaded.model, *rows[0].shared, stack(adapters) if adapters else None):
             most = max(row.max_new_tokens for row in rows)

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple, TypeVar
 from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter
 from aag_ray.llm.engine import newline_tokens
+from aag_ray.llm.forms import Form
 from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull
 from aag_ray.llm.vllm_adapters import VllmAdapters
 from aag_ray.llm.vllm_parameters import engine_arguments, sampling
@@ -72,26 +72,25 @@ class VllmEngine:
         max_new_tokens: int,
         adapter: Adapter | None = None,
         shared: Sequence[Adapter] = (),
-        numbers: SourceNumbers | None = None,
-        schema: Mapping[str, Any] | None = None,
+        form: Form | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
-        """The text's pieces up to the first newline; with `schema`, one JSON value in it, without spaces between its parts.
+        """The text's pieces up to the first newline. `adapter` holds one example. Closing the generator ends the prompt.
 
-        `adapter` holds one example. With `numbers` the text states no others. Closing the generator ends the prompt.
+        With a `form` the text is of it, or a beginning of one where `max_new_tokens` ends it.
         Raises QueueFull before anything is decoded, AdapterError for an adapter that does not fit, RuntimeError after `close`.
         """
         tokenizer: Any = self.loaded.tokenizer
         ids = tokenizer(prompt)["input_ids"]
         written = WrittenText(tokenizer, len(ids), max_new_tokens)
         stops = [*newline_tokens(tokenizer), tokenizer.eos_token_id]
-        form = {"json": dict(schema)} if schema is not None else {"regex": numbers.expression} if numbers is not None else None
+        held = {"regex": form.expression} if form is not None else None
         loop, steps = asyncio.get_running_loop(), asyncio.Queue[Step | BaseException]()
 
         def send(step: Step | BaseException) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(steps.put_nowait, step)
 
-        row = self._begin(self._row(ids, max_new_tokens, stops, form, adapter, tuple(shared), send))
+        row = self._begin(self._row(ids, max_new_tokens, stops, held, adapter, tuple(shared), send))
         done = False
         try:
             while not done:

@@ -9,22 +9,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ray.util.metrics import Counter, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric: a histogram of seconds if its name ends in `_seconds`, else a counter, whose name ends in `_total`."""
+    """One metric: a gauge, a histogram of seconds if its name ends in `_seconds`, or a counter, whose name ends in `_total`."""
 
     name: str
     about: str
     labels: tuple[str, ...] = ()
+    gauge: bool = False
 
     def __post_init__(self) -> None:
-        if not self.name.startswith("aag_") or not self.name.endswith(("_seconds", "_total")):
-            raise ValueError(f"{self.name}: a metric is called aag_..._seconds or aag_..._total")
+        if not self.name.startswith("aag_") or self.name.endswith(("_seconds", "_total")) == self.gauge:
+            raise ValueError(f"{self.name}: a metric is called aag_..._seconds or aag_..._total, and neither if it is a gauge")
 
     @property
     def exported(self) -> frozenset[str]:
@@ -34,12 +35,14 @@ class Measure:
 
 
 class Meters:
-    """Counts and times what `measures` describe. For one process, which is connected to Ray."""
+    """Counts, times and shows what `measures` describe. For one process, which is connected to Ray."""
 
     def __init__(self, measures: Iterable[Measure]) -> None:
         self._kept: dict[str, Any] = {}
         for each in measures:
-            if each.name.endswith("_seconds"):
+            if each.gauge:
+                self._kept[each.name] = Gauge(each.name, each.about, tag_keys=each.labels)
+            elif each.name.endswith("_seconds"):
                 self._kept[each.name] = Histogram(each.name, each.about, boundaries=[*SECONDS], tag_keys=each.labels)
             else:
                 self._kept[each.name] = Counter(each.name, each.about, tag_keys=each.labels)
@@ -52,6 +55,10 @@ class Meters:
     def time(self, name: str, seconds: float, **labels: str) -> None:
         """Add one duration to a histogram. Raises as `count`."""
         self._kept[name].observe(seconds, {label: str(value) for label, value in labels.items()})
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Show how much there is of something now. Raises as `count`."""
+        self._kept[name].set(value, {label: str(text) for label, text in labels.items()})
 
 
 PIPELINES = (

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 
 from aag_ray.config import ApiLimitsSection
 from aag_ray.serve.errors import ApiError
+from aag_ray.serve.observer import Observer
 
 
 class Admission:
-    """A bounded number of places and of waiters, in the order of coming. One event loop."""
+    """A bounded number of places and of waiters, in the order of coming. One event loop. `observer` hears of every change."""
 
-    def __init__(self, limits: ApiLimitsSection) -> None:
-        self.limits = limits
+    def __init__(self, limits: ApiLimitsSection, observer: Observer) -> None:
+        self.limits, self.observer = limits, observer
         self.in_flight = 0
         self.waiting = 0
         self._places = asyncio.Semaphore(limits.in_flight)
@@ -26,21 +27,26 @@ class Admission:
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self._changed(in_flight=-1)
             self._places.release()
 
     async def _enter(self) -> None:
         if self._places.locked() and self.waiting >= self.limits.waiting:
             raise self._refusal("the server is busy and its waiting line is full")
-        self.waiting += 1
+        self._changed(waiting=1)
         try:
             async with asyncio.timeout(self.limits.wait_seconds):
                 await self._places.acquire()
         except TimeoutError:
             raise self._refusal(f"the server is busy; no place within {self.limits.wait_seconds:g} s") from None
         finally:
-            self.waiting -= 1
-        self.in_flight += 1
+            self._changed(waiting=-1)
+        self._changed(in_flight=1)
+
+    def _changed(self, in_flight: int = 0, waiting: int = 0) -> None:
+        self.in_flight += in_flight
+        self.waiting += waiting
+        self.observer.loaded(self.in_flight, self.waiting)
 
     def _refusal(self, detail: str) -> ApiError:
         return ApiError(503, detail, code="overloaded", retry_after=max(1.0, self.limits.wait_seconds / 2))

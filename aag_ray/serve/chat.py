@@ -10,6 +10,7 @@ from typing import Any
 from aag_ray.answer.allowance import GivenUp
 from aag_ray.answer.answer import Answer, remembered_row
 from aag_ray.answer.event import AnswerEvent, Cited, Done, Failed, Known, Remembered, Sources, Text, Understood
+from aag_ray.answer.request import Mode
 from aag_ray.config import ServeSection
 from aag_ray.serve.chat_schemas import (
     CHAT_WITHOUT_EFFECT,
@@ -40,8 +41,10 @@ class ChatExchange:
         self.ignored = set_without_effect(CHAT_WITHOUT_EFFECT, body) + ignored_system(turns, "system messages")
         if options and options.user_location:
             self.ignored.append("web_search_options.user_location")
+        if options and mode is Mode.MEMORY:
+            self.ignored.append("web_search_options")
         self.request = request_of(
-            turns, mode, section, param="messages", options=body.aag,
+            turns, mode, param="messages", options=body.aag,
             context_size=options.search_context_size if options else None,
             answer_tokens=body.max_completion_tokens or body.max_tokens,
         )  # fmt: skip
@@ -114,8 +117,8 @@ def own_event(event: AnswerEvent) -> dict[str, Any]:
     match event:
         case Understood(parsed):
             return {"event": "understood", **parsed.to_row()}
-        case Sources(sources, read):
-            return {"event": "sources", "read": read, "sources": [each.to_row() for each in sources]}
+        case Sources(sources, read, outcome):
+            return {"event": "sources", "read": read, "outcome": outcome, "sources": [each.to_row() for each in sources]}
         case Remembered():
             return {"event": "remembered", **remembered_row(event)}
         case Known(origin):

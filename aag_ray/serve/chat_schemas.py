@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
-from aag_ray.serve.schemas import AagOptions, Approximate, Asked, ContextSize, Count, Extra, Sent, Whole
+from aag_ray.serve.schemas import (
+    AagOptions,
+    Approximate,
+    Asked,
+    ContextSize,
+    Count,
+    Extra,
+    No,
+    NoList,
+    NoMap,
+    NoTool,
+    Null,
+    Sent,
+    TextOnly,
+    Whole,
+    Zero,
+)
 
 
 class TextPart(Sent):
@@ -16,15 +33,47 @@ class TextPart(Sent):
     text: str
 
 
-class ChatMessage(Sent):
-    """One turn. What a reply carried beside its text (annotations, refusal, name, …) may be sent back and is left out."""
+class RefusalPart(Sent):
+    type: Literal["refusal"]
+    refusal: str
 
-    role: Literal["system", "developer", "user", "assistant"]
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
+class ChatMessage(Sent):
+    """One turn of the client's side."""
+
+    role: Literal["system", "developer", "user"]
     content: str | list[TextPart]
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return text_of(self.content)
+
+
+class AssistantMessage(Sent):
+    """One turn of an assistant. What a reply carried beside its text (annotations, …) may be sent back and is left out."""
+
+    role: Literal["assistant"]
+    content: str | list[TextPart | RefusalPart] | None = None
+    refusal: str | None = None
+
+    @property
+    def text(self) -> str:
+        return text_of(self.content or self.refusal or "")
+
+
+def text_of(content: str | Sequence[Spoken]) -> str:
+    return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+class Spoken(Protocol):
+    """A part of a message that is text."""
+
+    @property
+    def text(self) -> str: ...
 
 
 class StreamOptions(Asked):
@@ -52,7 +101,7 @@ class ChatRequest(Asked):
     """Parameters that have no effect here are accepted and named in `aag.ignored`; all others are refused."""
 
     model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage | AssistantMessage], Field(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: Count | None = None
@@ -75,11 +124,26 @@ class ChatRequest(Asked):
     service_tier: str | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
+    prompt_cache_retention: str | None = None
+    parallel_tool_calls: bool | None = None
+    # Not supported.
+    stop: NoList = None
+    logprobs: No = None
+    top_logprobs: Zero = None
+    logit_bias: NoMap = None
+    tools: NoList = None
+    tool_choice: NoTool = None
+    functions: NoList = None
+    function_call: NoTool = None
+    modalities: TextOnly = None
+    audio: Null = None
+    prediction: Null = None
+    moderation: Null = None
 
 
 _UNUSED = """
     temperature top_p frequency_penalty presence_penalty seed user safety_identifier prompt_cache_key metadata store
-    service_tier reasoning_effort verbosity
+    service_tier reasoning_effort verbosity prompt_cache_retention parallel_tool_calls
 """
 CHAT_WITHOUT_EFFECT = frozenset(_UNUSED.split())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from aag_ray.answer.request import AnswerRequest, Budget, Filters, Mode, Role, Turn
+from aag_ray.answer.request import AnswerRequest, Filters, Mode, Role, Turn, Wishes
 from aag_ray.config import ServeSection
 from aag_ray.serve.errors import ApiError
 from aag_ray.serve.schemas import PAGES_SHARE, AagOptions, ContextSize
@@ -22,7 +22,8 @@ def mode_of(model: str, section: ServeSection) -> Mode:
 
 
 def turns_of(said: Iterable[tuple[str, str]], section: ServeSection, param: str) -> tuple[Turn, ...]:
-    """Turns from pairs of role and text. Raises ApiError 400 for too many, too long ones, or none of the user at the end."""
+    """Turns from pairs of role and text. Raises ApiError 400 for too many, too long ones, half a character in one, or none of
+    the user at the end."""
     limits = section.limits
     turns = tuple(Turn(_ROLES[role], text) for role, text in said)
     if len(turns) > limits.messages:
@@ -35,13 +36,17 @@ def turns_of(said: Iterable[tuple[str, str]], section: ServeSection, param: str)
     total = sum(len(turn.text) for turn in turns)
     if total > limits.conversation_characters:
         raise _too_long(f"the conversation has {total} characters, more than {limits.conversation_characters}", param)
+    try:
+        "".join(turn.text for turn in turns).encode()
+    except UnicodeEncodeError as error:
+        half = f"{param} holds half of a surrogate pair, U+{ord(error.object[error.start]):X}, which is no character"
+        raise ApiError(400, half, code="invalid_value", param=param) from None
     return turns
 
 
 def request_of(
     turns: Sequence[Turn],
     mode: Mode,
-    section: ServeSection,
     *,
     param: str,
     options: AagOptions | None,
@@ -50,15 +55,9 @@ def request_of(
     domains: Sequence[str] = (),
     refused_domains: Sequence[str] = (),
 ) -> AnswerRequest:
-    """The request with the configured budget, or less where the client asks for less. Raises ApiError 400."""
+    """The request, with what its client wants it to cost. Raises ApiError 400."""
     own = options or AagOptions()
-    most = Budget.of(section.answer.budget)
-    asked = Budget(
-        seconds=own.seconds or most.seconds,
-        pages=own.pages or max(1, round(most.pages * PAGES_SHARE[context_size or "medium"])),
-        tokens=own.tokens or most.tokens,
-        answer_tokens=answer_tokens or most.answer_tokens,
-    )
+    wishes = Wishes(own.seconds, own.pages, own.tokens, answer_tokens, PAGES_SHARE[context_size or "medium"])
     try:
         filters = Filters(
             own.language,
@@ -69,7 +68,7 @@ def request_of(
     except ValueError as error:
         raise ApiError(400, str(error), code="invalid_value", param="aag") from None
     try:
-        return AnswerRequest(tuple(turns), mode, asked.at_most(most), filters)
+        return AnswerRequest(tuple(turns), mode, wishes, filters)
     except ValueError as error:
         raise ApiError(400, str(error), code="invalid_value", param=param) from None
 

@@ -16,10 +16,10 @@ from ray.serve.handle import DeploymentHandle
 from aag_ray.answer.answer import Answer
 from aag_ray.answer.event import AnswerEvent
 from aag_ray.answer.parsed import ParsedRequest
-from aag_ray.answer.parts import Awakening, Piece
+from aag_ray.answer.parts import Awakening, InThread, Piece
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.artifacts import RunError, newest_run
-from aag_ray.config import AnswerSection, AppSection
+from aag_ray.config import AppSection
 from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
 from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteParser, RemoteWeb
 from aag_ray.serve.logs import log_with_serve
@@ -57,11 +57,15 @@ class EngineDeployment:
 
     async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
         with self.meters.call("parse"):
-            return await self.parser.parse(request, today)
+            parsed = await self.parser.parse(request, today)
+        self.meters.used("parse", parsed.prompt_tokens, parsed.new_tokens)
+        return parsed
 
     async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
         with self.meters.call("parse"):
-            return await self.parser.weigh(parsed, today, likelihood)
+            weighed = await self.parser.weigh(parsed, today, likelihood)
+        self.meters.used("parse", weighed.prompt_tokens - parsed.prompt_tokens, weighed.new_tokens - parsed.new_tokens)
+        return weighed
 
     async def awaken(self, question: str) -> Awakening:
         with self.meters.call("awaken"):
@@ -135,7 +139,7 @@ class WebDeployment:
 
 @serve.deployment(name="extractor", max_ongoing_requests=32, ray_actor_options={"num_cpus": 0.5})
 class ExtractorDeployment:
-    """The extractor, one request after another in a thread of its own."""
+    """The extractor in a thread of its own, which reads what waits together and for nobody who has left."""
 
     def __init__(self, section: AppSection) -> None:
         share_cores()
@@ -143,14 +147,12 @@ class ExtractorDeployment:
         from aag_ray.extract.build import build_extractor, with_newest_scorer
 
         self.meters = ExtractorMeters()
-        self.extractor = build_extractor(with_newest_scorer(section.extract, Path(section.runs)))
-        self.turn = asyncio.Lock()
-        log.info("extracting with %s", self.extractor.name)
+        self.extractor = InThread(build_extractor(with_newest_scorer(section.extract, Path(section.runs))))
+        log.info("extracting with %s", self.extractor.extractor.name)
 
     async def extract(self, question: str, pages: tuple[TaggedPage, ...]) -> Extraction:
         began = time.monotonic()
-        async with self.turn:
-            extraction = await asyncio.to_thread(self.extractor.extract, question, pages)
+        extraction = await self.extractor.extract(question, pages)
         seconds = time.monotonic() - began
         self.meters.extracted(extraction, seconds)
         log.info("extracted: %s from %d pages in %.3f s", extraction.outcome, len(pages), seconds)
@@ -159,7 +161,7 @@ class ExtractorDeployment:
 
 @serve.deployment(name="answering", max_ongoing_requests=256, ray_actor_options=WAITS)
 class AnsweringDeployment:
-    """The policy. `user_config` is the section `endpoint.answer`: it changes from the next request on, without a restart."""
+    """The policy. `user_config` is laid over the section `endpoint.answer`: from the next request on, without a restart."""
 
     def __init__(
         self,
@@ -177,7 +179,7 @@ class AnsweringDeployment:
 
         self.meters = AnsweringMeters()
         models, found = RemoteEngine(engine), RemoteWeb(web)
-        answering = section.endpoint.answer
+        self.section = answering = section.endpoint.answer
         path = WebPath(found, found, Ranker(section.rank), RemoteExtractor(extractor), answering, section.pages)
         folder = trained_parser(section)
         parser = UntrainedParser()
@@ -186,7 +188,7 @@ class AnsweringDeployment:
         self.policy = Policy(parser, models, models, path, answering)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
-        self.policy.configure(AnswerSection.model_validate(user_config))
+        self.policy.configure(self.section.overlaid(user_config))
 
     async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
         answer, began = Answer(), time.monotonic()

@@ -18,10 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aag_ray.config import ApiLimitsSection
 from aag_ray.serve.errors import ApiError, fault_of_server, stopping
 from aag_ray.serve.keys import Keyring
+from aag_ray.serve.observer import Observer
 
 log = logging.getLogger(__name__)
 GUARDED = "/v1/"
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]{1,100}")
+LONGEST_IDENTITY = 200  # one in front takes any, and every event of a stream holds it
 # The page loads its own files and talks to its own server; nothing else, and no text ever becomes markup.
 SECURITY = {
     "Content-Security-Policy": (
@@ -38,11 +40,19 @@ class Door:
     """ASGI middleware. The request's id is in `scope["state"]["identity"]`, the client's name in `["client"]`.
 
     Bodies are read whole, up to `body_bytes` and within `body_seconds`: 413 and 408 end the rest. With `hosts`, so does 421
-    for a request that addresses the server by another name.
+    for a request that addresses the server by another name. A server in front may have given the request its id already.
     """
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, limits: ApiLimitsSection, hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keyring: Keyring,
+        limits: ApiLimitsSection,
+        hosts: Collection[str] = (),
+        observer: Observer | None = None,
+    ) -> None:
         self.app, self.keyring, self.limits, self.hosts = app, keyring, limits, hosts
+        self.observer = observer or Observer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,9 +60,8 @@ class Door:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        identity = given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
-        state["identity"] = identity
+        identity = state.setdefault("identity", given if _IDENTITY.fullmatch(given) else uuid.uuid4().hex)
         begun = False
 
         async def marked(message: Message) -> None:
@@ -63,9 +72,13 @@ class Door:
                 marks["X-Request-Id"] = identity
                 for name, value in SECURITY.items():
                     marks.setdefault(name, value)
+                if message["status"] >= 400:
+                    self.observer.refused(message["status"])
             await send(message)
 
         try:
+            if len(identity) > LONGEST_IDENTITY:
+                raise ApiError(400, f"X-Request-Id has more than {LONGEST_IDENTITY} characters", code="invalid_value")
             if self.hosts and (name := _addressed(headers.get("host", ""))) not in self.hosts:
                 known = f"this server is not called {name!r}; endpoint.hosts lists its names"
                 raise ApiError(421, known, code="misdirected_request")

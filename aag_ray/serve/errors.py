@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from aag_ray.answer.event import Failed
+from aag_ray.serve.schemas import UNSUPPORTED
 
 _BRANCHES = frozenset(("str", "int", "float", "bool", "dict", "list"))
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -99,7 +100,7 @@ def invalid_request(error: RequestValidationError) -> ApiError:
             400, f"the body is not JSON: {problem.get('ctx', {}).get('error', problem['msg'])}", code="invalid_json"
         )
     name = _spelt(place) or None
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in ("extra_forbidden", UNSUPPORTED):
         return ApiError(400, f"unknown or unsupported parameter: {name}", code="unknown_parameter", param=name)
     if problem["type"] == "missing":
         return ApiError(400, f"missing parameter: {name or 'the body'}", code="missing_required_parameter", param=name)

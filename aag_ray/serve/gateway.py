@@ -21,6 +21,7 @@ from aag_ray.answer.answer import Answer, gathered
 from aag_ray.answer.event import AnswerEvent
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.config import ServeSection
+from aag_ray.config.serve import LiveSection
 from aag_ray.serve.admission import Admission
 from aag_ray.serve.chat import ChatExchange
 from aag_ray.serve.chat_schemas import ChatReply, ChatRequest
@@ -29,6 +30,7 @@ from aag_ray.serve.door import Door
 from aag_ray.serve.errors import ErrorReply, add_error_handlers, from_failed
 from aag_ray.serve.files import add_page
 from aag_ray.serve.keys import Keyring
+from aag_ray.serve.observer import Observer
 from aag_ray.serve.openapi import describe
 from aag_ray.serve.responses import ResponsesExchange
 from aag_ray.serve.responses_schemas import ResponsesReply, ResponsesRequest
@@ -44,8 +46,6 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     **{status: {"model": ErrorReply, "headers": _LATER} for status in (429, 503)},
 }
 _STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-# Called at the end of every request with its answer, the client's name and the seconds it took.
-Observe = Callable[[Answer, str, float], None]
 
 
 class AnswerPolicy(Protocol):
@@ -69,9 +69,13 @@ class Exchange(Protocol):
 class Gateway:
     """Answers exchanges, a bounded number at a time."""
 
-    def __init__(self, section: ServeSection, policy: AnswerPolicy, observe: Observe | None) -> None:
-        self.section, self.policy, self.observe = section, policy, observe
-        self.admission = Admission(section.limits)
+    def __init__(self, section: ServeSection, policy: AnswerPolicy, observer: Observer) -> None:
+        self.section, self.policy, self.observer = section, policy, observer
+        self.admission = Admission(section.limits, observer)
+
+    def configure(self, live: LiveSection) -> None:
+        """Take what is set in `live` from the next request on."""
+        self.section = self.section.model_copy(update=live.model_dump(exclude_unset=True))
 
     async def respond(self, request: Request, exchange: Exchange) -> Response:
         """The response to one exchange. Raises ApiError before anything is sent."""
@@ -114,8 +118,7 @@ class Gateway:
             "answered: %s in %.3f s", how, seconds,
             extra={"request_id": identity, "client": client, "mode": exchange.request.mode.value, "provenance": str(how)},
         )  # fmt: skip
-        if self.observe is not None:
-            self.observe(answer, client, seconds)
+        self.observer.answered(answer, client)
 
 
 def build_gateway(
@@ -124,54 +127,59 @@ def build_gateway(
     *,
     environment: Mapping[str, str] = os.environ,
     clock: Callable[[], float] = time.monotonic,
-    observe: Observe | None = None,
+    observer: Observer | None = None,
 ) -> FastAPI:
-    """The application. `environment` holds the API keys, `clock` (seconds) is for rate limits.
+    """The application. `environment` holds the API keys, `clock` (seconds) is for rate limits. Its `state.gateway` takes other
+    modes while it runs.
 
     Raises ConfigError for a key that is not set.
     """
-    keyring = Keyring(section.api_keys, environment, clock)
-    gateway, started = Gateway(section, policy, observe), int(time.time())
+    keyring, observer = Keyring(section.api_keys, environment, clock), observer or Observer()
+    gateway, started = Gateway(section, policy, observer), int(time.time())
     app = FastAPI(title="aag-ray", version=__version__, docs_url=None, redoc_url=None)
-    models = [ModelRow(id=mode, created=started, owned_by=OWNER) for mode in section.modes]
+    app.state.gateway = gateway
+
+    def row(mode: str) -> ModelRow:
+        return ModelRow(id=mode, created=started, owned_by=OWNER)
 
     @app.post("/v1/chat/completions", response_model=ChatReply, responses=_ERRORS | _STREAM, tags=["answers"])
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         """A chat completion, streamed or whole. Citations are `url_citation` annotations."""
-        return await gateway.respond(request, ChatExchange(body, section, request.state.identity))
+        return await gateway.respond(request, ChatExchange(body, gateway.section, request.state.identity))
 
     @app.post("/v1/responses", response_model=ResponsesReply, responses=_ERRORS | _STREAM, tags=["answers"])
     async def responses(body: ResponsesRequest, request: Request) -> Response:
         """A response, streamed or whole. Citations are `url_citation` annotations of its output text."""
-        return await gateway.respond(request, ResponsesExchange(body, section, request.state.identity))
+        return await gateway.respond(request, ResponsesExchange(body, gateway.section, request.state.identity))
 
     @app.get("/v1/models", responses=_ERRORS, tags=["models"])
     async def list_models() -> ModelList:
         """The modes of answering, as models."""
-        return ModelList(data=models)
+        return ModelList(data=[row(mode) for mode in gateway.section.modes])
 
     @app.get("/v1/models/{model}", responses=_ERRORS, tags=["models"])
     async def one_model(model: str) -> ModelRow:
         """One mode."""
-        return models[section.modes.index(mode_of(model, section).value)]
+        return row(mode_of(model, gateway.section))
 
     @app.get("/healthz", tags=["operation"])
     async def healthz() -> Health:
         """Whether the gateway is there, and how much it has to do."""
         admission = gateway.admission
-        return Health(in_flight=admission.in_flight, waiting=admission.waiting, modes=list(section.modes))
+        return Health(in_flight=admission.in_flight, waiting=admission.waiting, modes=list(gateway.section.modes))
 
     if section.page:
         add_page(app)
     add_error_handlers(app)
-    describe(app, needs_key=bool(section.api_keys))
-    app.add_middleware(Door, keyring=keyring, limits=section.limits, hosts=section.hosts)
+    describe(app, needs_key=bool(section.api_keys), modes=lambda: gateway.section.modes)
+    app.add_middleware(Door, keyring=keyring, limits=section.limits, hosts=section.hosts, observer=observer)
     if section.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(section.cors_origins),
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            # Official clients send a dozen of their own, and more with each version. None of them means anything here.
+            allow_headers=["*"],
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from datetime import date
 from typing import Any
@@ -24,6 +26,7 @@ BUSY = (BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError)
 # The process or the node that was at work on a call is gone.
 LOST = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 TRIES = 2
+log = logging.getLogger(__name__)
 
 
 async def _called(method: Any, *arguments: Any, **named: Any) -> Any:
@@ -36,8 +39,11 @@ async def _called(method: Any, *arguments: Any, **named: Any) -> Any:
         response = method.remote(*arguments, **named)
         try:
             return await response
+        except asyncio.CancelledError:
+            response.cancel()  # Serve does so only where the whole request ends, not where its caller alone gives up
+            raise
         except BUSY as error:
-            raise Unavailable(str(error)) from error
+            raise _busy(error) from error
         except RayTaskError as error:
             raise _cause(error) from error
         except LOST as error:
@@ -60,7 +66,7 @@ async def _streamed(method: Any, *arguments: Any, **named: Any) -> AsyncGenerato
             ended = True
             return
         except BUSY as error:
-            raise Unavailable(str(error)) from error
+            raise _busy(error) from error
         except RayTaskError as error:
             raise _cause(error) from error
         except LOST as error:
@@ -70,6 +76,11 @@ async def _streamed(method: Any, *arguments: Any, **named: Any) -> AsyncGenerato
         finally:
             if not ended:
                 response.cancel()
+
+
+def _busy(error: Exception) -> Unavailable:
+    log.warning("refused: %s", error)
+    return Unavailable("a part of the server is busy; send it again")
 
 
 def _lost(error: Exception | None) -> str:

@@ -12,6 +12,7 @@ from aag_ray.answer.citations import SentenceState
 from aag_ray.answer.parts import Unavailable
 from aag_ray.extract.evidence import Extraction
 from aag_ray.pipelines.metrics import Measure, Meters
+from aag_ray.serve.observer import Observer
 from aag_ray.web.fetched import Fetched
 from aag_ray.web.search.answer import SearchAnswer
 
@@ -23,10 +24,17 @@ ANSWERING = (
     Measure("aag_given_up_total", "Steps of degradation that a budget made necessary", ("step",)),
     Measure("aag_sources_total", "Pages that were found, by how far they came", ("state",)),
     Measure("aag_tokens_total", "Tokens that models read and wrote, and of the evidence they were shown", ("kind",)),
-    Measure("aag_citation_checks_total", "Sentences of answers by what checking them came to", ("state",)),
+    Measure("aag_parses_total", "Requests by what the parser came to", ("outcome",)),
+    Measure("aag_citation_checks_total", "Sentences of answers by what checking them came to", ("provenance", "state")),
     Measure("aag_citations_total", "Citations that were sent, each after its mechanical check"),
     Measure("aag_false_pointers_total", "Evidence and citations that did not point at their text, and were dropped"),
     Measure("aag_links_removed_total", "Links in answers that led to no page that was read"),
+)
+GATEWAY = (
+    Measure("aag_client_requests_total", "Requests that were let in, by whose key they had", ("client",)),
+    Measure("aag_refusals_total", "Requests that ended with an error, by its status", ("status",)),
+    Measure("aag_requests_in_flight", "Requests that are being answered", gauge=True),
+    Measure("aag_requests_waiting", "Requests that wait for a place", gauge=True),
 )
 WEB = (
     Measure("aag_searches_total", "Searches by outcome", ("outcome",)),
@@ -61,6 +69,8 @@ class AnsweringMeters(Meters):
         for stage, took in answer.done.seconds.items():
             if stage != "total":
                 self.time("aag_stage_seconds", took, stage=stage)
+        if answer.parsed is not None:
+            self.count("aag_parses_total", outcome=answer.parsed.outcome)
         if answer.origin is not None:
             self.count("aag_paths_total", path="memory", outcome=answer.origin.memory)
             self.count("aag_paths_total", path="web", outcome=answer.origin.web)
@@ -72,12 +82,31 @@ class AnsweringMeters(Meters):
         for kind, tokens in (("prompt", used.prompt), ("completion", used.completion), ("evidence", used.evidence)):
             self.count("aag_tokens_total", tokens, kind=kind)
         claimless = checks.sentences - checks.supported - checks.unsupported
-        self.count("aag_citation_checks_total", checks.supported, state=SentenceState.SUPPORTED)
-        self.count("aag_citation_checks_total", checks.unsupported, state=SentenceState.UNSUPPORTED)
-        self.count("aag_citation_checks_total", claimless, state=SentenceState.NO_CLAIM)
+        for state, sentences in (
+            (SentenceState.SUPPORTED, checks.supported),
+            (SentenceState.UNSUPPORTED, checks.unsupported),
+            (SentenceState.NO_CLAIM, claimless),
+        ):
+            self.count("aag_citation_checks_total", sentences, provenance=ending(answer), state=state)
         self.count("aag_citations_total", checks.citations)
         self.count("aag_false_pointers_total", checks.false_pointers)
         self.count("aag_links_removed_total", answer.done.links_removed)
+
+
+class GatewayMeters(Meters, Observer):
+    def __init__(self) -> None:
+        super().__init__(GATEWAY)
+        self.loaded(0, 0)
+
+    def answered(self, answer: Answer, client: str) -> None:
+        self.count("aag_client_requests_total", client=client)
+
+    def refused(self, status: int) -> None:
+        self.count("aag_refusals_total", status=str(status))
+
+    def loaded(self, in_flight: int, waiting: int) -> None:
+        self.set("aag_requests_in_flight", in_flight)
+        self.set("aag_requests_waiting", waiting)
 
 
 class WebMeters(Meters):

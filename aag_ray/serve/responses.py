@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from aag_ray.answer.answer import Answer
 from aag_ray.answer.event import AnswerEvent, Cited, Done, Failed, Sources, Text, Usage
 from aag_ray.answer.provenance import WebOutcome
 from aag_ray.answer.request import Mode
-from aag_ray.answer.source import Source
 from aag_ray.config import ServeSection
 from aag_ray.serve.chat import as_api_error, own_event
 from aag_ray.serve.chat_schemas import set_without_effect
@@ -52,7 +51,7 @@ class ResponsesExchange:
         if tool and mode is Mode.MEMORY:
             self.ignored.append("tools")
         self.request = request_of(
-            turns, mode, section, param="input", options=body.aag,
+            turns, mode, param="input", options=body.aag,
             context_size=tool.search_context_size if tool else None, answer_tokens=body.max_output_tokens,
             domains=(filters.allowed_domains or ()) if filters else (),
             refused_domains=(filters.blocked_domains or ()) if filters else (),
@@ -73,8 +72,8 @@ class ResponsesExchange:
     def written(self, event: AnswerEvent, answer: Answer) -> Iterator[bytes]:
         """The typed events of one event; `answer` has taken it in. What has no place at OpenAI goes in `aag` of the nearest."""
         match event:
-            case Sources(sources, read):
-                yield from self._searched(sources, read, answer)
+            case Sources():
+                yield from self._searched(event, answer)
             case Text(text):
                 yield from self._begun()
                 yield self._event("response.output_text.delta", **self._place, delta=text, logprobs=[])
@@ -103,10 +102,10 @@ class ResponsesExchange:
         self._sent += 1
         return sse(data, kind)
 
-    def _searched(self, sources: tuple[Source, ...], read: bool, answer: Answer) -> Iterator[bytes]:
-        if not sources and not read:
+    def _searched(self, found: Sources, answer: Answer) -> Iterator[bytes]:
+        if not found.sources and not found.read:
             return
-        identity, own = f"ws_{self.identity}", {"event": "sources", "read": read, "sources": [e.to_row() for e in sources]}
+        identity, own = f"ws_{self.identity}", own_event(found)
         if not self._searching:
             self._searching = True
             self._items += 1
@@ -114,11 +113,13 @@ class ResponsesExchange:
             yield self._event("response.output_item.added", output_index=0, item=call)
             yield self._event("response.web_search_call.in_progress", output_index=0, item_id=identity)
             yield self._event("response.web_search_call.searching", output_index=0, item_id=identity, aag=own)
-        if read:
-            yield self._event("response.web_search_call.completed", output_index=0, item_id=identity, aag=own)
-            yield self._event(
-                "response.output_item.done", output_index=0, item=self._call(answer, _search_status(answer)).model_dump()
-            )
+        if found.read:
+            status = _search_status(found.outcome)
+            if status == "completed":  # OpenAI has no event for a search that failed
+                yield self._event("response.web_search_call.completed", output_index=0, item_id=identity, aag=own)
+                own = None
+            item = self._call(answer, status).model_dump()
+            yield self._event("response.output_item.done", output_index=0, item=item, **({"aag": own} if own else {}))
 
     def _begun(self) -> Iterator[bytes]:
         if self._writing:
@@ -155,8 +156,10 @@ class ResponsesExchange:
 
     def _response(self, answer: Answer, status: Any) -> dict[str, Any]:
         whole = status in ("completed", "incomplete")
-        searched = answer.origin is not None and answer.origin.web is not WebOutcome.NOT_ASKED
-        output: list[SearchCall | OutputMessage] = [self._call(answer, _search_status(answer))] if whole and searched else []
+        web = answer.origin.web if answer.origin else WebOutcome.NOT_ASKED
+        output: list[SearchCall | OutputMessage] = []
+        if whole and web is not WebOutcome.NOT_ASKED:
+            output.append(self._call(answer, _search_status(web)))
         fault = None
         if answer.failed:
             error: ApiError = from_failed(answer.failed)
@@ -166,6 +169,7 @@ class ResponsesExchange:
             output=[*output, self._message(answer)] if whole else [],
             error=fault, incomplete_details=Incomplete() if status == "incomplete" else None,
             tools=[each.model_dump() for each in self.body.tools or ()],
+            instructions=self.body.instructions, metadata=self.body.metadata or {},
             usage=_usage(answer.done.usage) if whole else None,
             aag={"request_id": self.identity, "ignored": self.ignored, **(answer.to_row() if whole else {})},
         ).model_dump()  # fmt: skip
@@ -178,9 +182,8 @@ def citations_of(answer: Answer) -> list[OutputAnnotation]:
     ]
 
 
-def _search_status(answer: Answer) -> Any:
-    failed = answer.origin is not None and answer.origin.web is WebOutcome.SEARCH_FAILED
-    return "failed" if failed else "completed"
+def _search_status(web: WebOutcome) -> Literal["completed", "failed"]:
+    return "failed" if web is WebOutcome.SEARCH_FAILED else "completed"
 
 
 def _usage(used: Usage) -> ResponsesUsage:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from aag_ray.serve.schemas import AagOptions, Approximate, Asked, ContextSize, Count, Domains, Extra, Sent
+from aag_ray.serve.chat_schemas import RefusalPart, text_of
+from aag_ray.serve.schemas import AagOptions, Approximate, Asked, ContextSize, Count, Domains, Extra, NoList, Null, Sent, Zero
 
 
 class InputText(Sent):
@@ -19,11 +20,11 @@ class InputText(Sent):
 class InputMessage(Sent):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[InputText]
+    content: str | list[InputText | RefusalPart]
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return text_of(self.content)
 
 
 class SearchCallItem(Sent):
@@ -60,7 +61,8 @@ class TextOptions(Asked):
 
 
 class ResponsesRequest(Asked):
-    """Nothing is stored, so a conversation is sent whole in `input`. Parameters without effect are named in `aag.ignored`."""
+    """Nothing is stored, so a conversation is sent whole in `input`. Parameters without effect are named in `aag.ignored`;
+    `metadata` and `instructions` come back with the reply."""
 
     model: str
     input: str | Annotated[list[InputMessage | SearchCallItem], Field(min_length=1)]
@@ -70,6 +72,7 @@ class ResponsesRequest(Asked):
     text: TextOptions | None = None
     aag: AagOptions | None = None
     background: Literal[False] | None = None
+    metadata: dict[str, str] | None = None
     # Of no effect.
     instructions: str | None = None
     tool_choice: str | dict[str, Any] | None = None
@@ -83,14 +86,22 @@ class ResponsesRequest(Asked):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
-    metadata: dict[str, str] | None = None
     store: bool | None = None
     service_tier: str | None = None
+    prompt_cache_retention: str | None = None
+    # Not supported.
+    previous_response_id: Null = None
+    conversation: Null = None
+    prompt: Null = None
+    max_tool_calls: Null = None
+    moderation: Null = None
+    context_management: NoList = None
+    top_logprobs: Zero = None
 
 
 _UNUSED = """
     instructions tool_choice include stream_options temperature top_p reasoning parallel_tool_calls truncation user
-    safety_identifier prompt_cache_key metadata store service_tier
+    safety_identifier prompt_cache_key store service_tier prompt_cache_retention
 """
 RESPONSES_WITHOUT_EFFECT = frozenset(_UNUSED.split())
 
@@ -176,7 +187,7 @@ class ResponsesReply(Sent):
     output: list[SearchCall | OutputMessage]
     error: ResponseFault | None = None
     incomplete_details: Incomplete | None = None
-    instructions: None = None
+    instructions: str | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     parallel_tool_calls: bool = False
     temperature: None = None

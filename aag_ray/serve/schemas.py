@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 def _whole(value: Any) -> Any:
@@ -17,6 +19,34 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 Domains = Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=50)]
 ContextSize = Literal["low", "medium", "high"]
+UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, eq=False)  # 0 equals False, and typing would take one such annotation for the other
+class Neutral:
+    """A parameter that is not supported. It may be sent with a value that asks for nothing, as some clients always do."""
+
+    values: tuple[Any, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._checked)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"enum": [None, *self.values]}
+
+    def _checked(self, value: Any) -> Any:
+        if value is None or any(type(value) is type(each) and value == each for each in self.values):
+            return value
+        raise PydanticCustomError(UNSUPPORTED, "not supported")
+
+
+Null = Annotated[Any, Neutral()]
+NoList = Annotated[Any, Neutral(([],))]
+NoMap = Annotated[Any, Neutral(({},))]
+NoTool = Annotated[Any, Neutral(("none", "auto"))]
+No = Annotated[Any, Neutral((False,))]
+Zero = Annotated[Any, Neutral((0,))]
+TextOnly = Annotated[Any, Neutral((["text"],))]
 # What of the budget's pages a client asks for by a word of OpenAI's.
 PAGES_SHARE: dict[ContextSize, float] = {"low": 0.5, "medium": 1.0, "high": 1.0}
 

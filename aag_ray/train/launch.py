@@ -26,6 +26,7 @@ from aag_ray.llm.recompute import recompute_activations
 from aag_ray.train.engine import TrainingError
 from aag_ray.train.log import ProgressLines, follow_log
 from aag_ray.train.loop import METRICS, read_examples, run
+from aag_ray.train.meters import TrainingMeters
 
 IDENTITY = "training.json"
 
@@ -127,7 +128,7 @@ def worker_loop(config: dict[str, Any]) -> dict[str, Any]:
             zero_stage=job.cluster.zero_stage,
             offload=job.cluster.offload,
             checkpoints=config["checkpoints"],
-            show=lambda _: None,  # the driver follows the log: its lines come in order, before its last one
+            show=TrainingMeters(job.folder.name),  # the driver prints: it follows the log, and its last line comes last
         )
     except TrainingError as error:
         return {"error": str(error)}

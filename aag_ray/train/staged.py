@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aag_ray.artifacts import Manifest, Run, RunError, Stage, fingerprint
+from aag_ray.artifacts import Manifest, Run, RunError, Stage, content_fingerprint
 from aag_ray.config import JobConfig
 from aag_ray.job import JobResult
 from aag_ray.pipelines.ray_connection import connected
@@ -17,10 +17,10 @@ Work = Callable[[C, Run, Path], dict[str, Any]]
 
 
 def stage_fingerprints(config: JobConfig, decides: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """By stage, a hash of every setting that its result depends on, through all stages before it."""
-    values, prints, before = config.model_dump(mode="json"), {}, ""
+    """By stage, a hash of every setting that its result depends on and of the files they name, through all stages before it."""
+    values, prints, before = config.model_dump(), {}, ""
     for name, sections in decides.items():
-        before = prints[name] = fingerprint(before, {section: values[section] for section in sections})
+        before = prints[name] = content_fingerprint(before, {section: values[section] for section in sections})
     return prints
 
 

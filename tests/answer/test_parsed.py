@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aag_ray.answer.parsed import MAX_CHARACTERS, PARSE_SCHEMA, ParsedRequest, ParseError, ParseOutcome, fallback, read_parsed
+from aag_ray.answer.parsed import MAX_CHARACTERS, ParsedRequest, ParseError, ParseOutcome, fallback, read_parsed
 from aag_ray.answer.parser import UntrainedParser
 from aag_ray.answer.request import AnswerRequest, Role, Turn
 from aag_ray.web.search.request import Freshness, SearchRequest
@@ -58,11 +58,6 @@ def test_anything_else_is_refused_with_its_reason(change: dict[str, Any], reason
 def test_no_output_raises_anything_but_a_parse_error(output: str):
     with suppress(ParseError):
         assert read_parsed(output).question
-
-
-def test_the_schema_names_the_keys_that_are_read():
-    assert set(PARSE_SCHEMA["required"]) == set(GOOD)
-    assert set(PARSE_SCHEMA["properties"]["queries"]["items"]["required"]) == set(GOOD["queries"][0])
 
 
 def test_a_very_long_question_is_searched_by_its_beginning():

@@ -21,6 +21,7 @@ from aag_ray.answer.parsing.settings import ParserSettings
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.request import AnswerRequest, Mode, Role, Turn
 from aag_ray.config import LoraSection, ModelSection
+from aag_ray.llm.forms import Form
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.sft import new_lora
 from aag_ray.llm.streaming import StreamingEngine
@@ -36,12 +37,13 @@ class Says(StreamingEngine):
 
     def __init__(self, loaded: LoadedModel, says: Callable[[str], str]) -> None:
         super().__init__(loaded)
-        self.says, self.asked = says, []
+        self.says, self.asked, self.forms = says, [], []
 
-    async def stream(self, prompt: str, **_: Any) -> AsyncGenerator[StreamPiece, None]:
+    async def stream(self, prompt: str, *, form: Form | None = None, **_: Any) -> AsyncGenerator[StreamPiece, None]:
         self.asked.append(prompt)
-        for character in self.says(prompt).split("\n")[0]:
-            yield StreamPiece(character, 1)
+        self.forms.append(form)
+        for number, character in enumerate(self.says(prompt).split("\n")[0], 1):
+            yield StreamPiece(character, number, 100)
 
 
 @pytest.fixture
@@ -115,6 +117,12 @@ async def test_a_follow_up_is_rewritten_before_it_is_decided_on(parser: TrainedP
     parsed = await sure(parser, 1.0).parse(AnswerRequest(turns), TODAY)
     assert parsed.question == standalone
     assert engine_of(parser).asked[1] == prompts.search_prompt(standalone, TODAY)
+    assert (parsed.prompt_tokens, parsed.new_tokens) == (200, len(f" {standalone}") + len(GOOD) - 1)
+    free, held = engine_of(parser).forms
+    assert free is None
+    assert held is not None
+    assert held.allow(GOOD.strip(), ended=True)
+    assert not held.allow("nonsense", ended=False)
     engine_of(parser).says = lambda prompt: "\n"
     assert (await sure(parser, 0.0).parse(AnswerRequest(turns), TODAY)).question == "Its currency?"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,7 +17,7 @@ from aag_ray.answer.parsed import ParsedRequest, ParseOutcome
 from aag_ray.answer.parser import UntrainedParser
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.provenance import MemoryOutcome, Provenance, WebOutcome
-from aag_ray.answer.request import AnswerRequest, Budget, Filters, Mode, Role, Turn
+from aag_ray.answer.request import AnswerRequest, Filters, Mode, Role, Turn, Wishes
 from aag_ray.answer.source import SourceState
 from aag_ray.config import AnswerSection, BudgetSection
 
@@ -31,9 +32,7 @@ def about_peru(parts: Any) -> None:
 
 
 async def ask(parts: Any, mode: Mode, question: str = QUESTION, **budget: Any) -> Answer:
-    most = Budget.of(parts.policy.section.budget)
-    asked = Budget(*(budget.get(name, getattr(most, name)) for name in ("seconds", "pages", "tokens", "answer_tokens")))
-    return await gathered(parts.policy.answer(AnswerRequest((Turn(Role.USER, question),), mode, asked)))
+    return await gathered(parts.policy.answer(AnswerRequest((Turn(Role.USER, question),), mode, Wishes(**budget))))
 
 
 def origin(answer: Answer) -> tuple[Provenance, MemoryOutcome, WebOutcome]:
@@ -65,13 +64,14 @@ class TestFromMemory:
         assert answer.text == "Nothing came from memory."
         assert not answer.checked.sentences
 
-    async def test_memory_that_fails_is_a_typed_end(self, parts: Make) -> None:
+    async def test_memory_that_fails_is_a_typed_end(self, parts: Make, caplog: pytest.LogCaptureFixture) -> None:
         made = parts()
         made.memory.fails = ValueError("no weights")
         answer = await ask(made, Mode.MEMORY)
         assert origin(answer)[:2] == (Provenance.MEMORY_FAILED, MemoryOutcome.FAILED)
         assert answer.origin is not None
-        assert "no weights" in answer.origin.detail
+        assert answer.origin.detail == "memory failed; the server's log has the reason"
+        assert "no weights" in caplog.text
 
     async def test_memory_that_refuses_work_may_be_asked_again(self, parts: Make) -> None:
         made = parts()
@@ -227,7 +227,7 @@ class TestBothWays:
         answer = await ask(made, Mode.AUTO)
         assert origin(answer) == (Provenance.SEARCH_FAILED, MemoryOutcome.EMPTY, WebOutcome.SEARCH_FAILED)
 
-    async def test_a_reader_that_fails_on_the_pages_leaves_memory(self, parts: Make) -> None:
+    async def test_a_reader_that_fails_on_the_pages_leaves_memory(self, parts: Make, caplog: pytest.LogCaptureFixture) -> None:
         made = parts()
         about_peru(made)
         made.memory.answers[QUESTION] = "Lima"
@@ -239,7 +239,8 @@ class TestBothWays:
         answer = await ask(made, Mode.AUTO)
         assert (answer.text, origin(answer)[0]) == ("Lima", Provenance.FROM_MEMORY)
         assert answer.origin is not None
-        assert "too long" in answer.origin.detail
+        assert answer.origin.detail == "the reader failed; the server's log has the reason"
+        assert "too long" in caplog.text
 
     async def test_what_memory_finds_likely_is_its_answer_and_is_not_searched_for(self, parts: Make) -> None:
         made = parts(parser=UntrainedParser(threshold=0.5))
@@ -296,7 +297,7 @@ class TestBothWays:
         answer = await ask(made, Mode.AUTO)
         assert origin(answer)[0] is Provenance.BOTH_AGREE
         assert answer.parsed is not None
-        assert "no number" in answer.parsed.detail
+        assert answer.parsed.outcome is ParseOutcome.FELL_BACK
 
     async def test_memorys_answer_that_a_budget_cut_says_so(self, parts: Make) -> None:
         made = parts(parser=UntrainedParser(threshold=0.5))
@@ -316,7 +317,21 @@ class TestEvents:
         assert kinds[:4] == [Understood, Sources, Sources, Remembered]
         assert kinds[-3:] == [Cited, Known, Done]
         assert set(kinds[4:-3]) == {Text}
-        assert [event.read for event in events if isinstance(event, Sources)] == [False, True]
+        read = [(event.read, event.outcome) for event in events if isinstance(event, Sources)]
+        assert read == [(False, WebOutcome.NOT_ASKED), (True, WebOutcome.RELEVANT)]
+
+    async def test_what_the_parser_read_and_wrote_is_used_too(self, parts: Make) -> None:
+        class Writing(UntrainedParser):
+            async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
+                return replace(await super().parse(request, today), prompt_tokens=100, new_tokens=10)
+
+            async def weigh(self, parsed: ParsedRequest, today: date, likelihood: float | None) -> ParsedRequest:
+                return replace(parsed, search=False, prompt_tokens=300, new_tokens=30)
+
+        made = parts(parser=Writing(threshold=0.5))
+        made.memory.answers[QUESTION] = "Lima"
+        used = (await ask(made, Mode.AUTO)).done.usage
+        assert (used.prompt, used.completion) == (300 + 16, 30 + 8)
 
     async def test_every_stage_is_timed(self, parts: Make) -> None:
         made = parts()
@@ -347,7 +362,9 @@ class TestEvents:
         assert answer.failed.code == "internal"
         assert answer.text
 
-    async def test_a_parser_that_fails_searches_with_the_raw_question(self, parts: Make) -> None:
+    async def test_a_parser_that_fails_searches_with_the_raw_question(
+        self, parts: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
         class Broken(UntrainedParser):
             async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
                 raise ValueError("no grammar")
@@ -357,7 +374,8 @@ class TestEvents:
         answer = await ask(made, Mode.AUTO)
         assert answer.parsed is not None
         assert answer.parsed.outcome is ParseOutcome.FELL_BACK
-        assert "no grammar" in answer.parsed.detail
+        assert answer.parsed.detail == "the parser failed; the server's log has the reason"
+        assert "no grammar" in caplog.text
         assert made.site.searched[0]["q"] == QUESTION
         assert answer.text == PERU
 
@@ -436,8 +454,13 @@ class TestBudget:
     async def test_other_thresholds_count_from_the_next_request(self, parts: Make) -> None:
         made = parts()
         about_peru(made)
-        made.policy.configure(AnswerSection(budget=BudgetSection(pages=1), evidence=1))
-        assert len((await ask(made, Mode.SEARCH)).sources) == 1
+        events = made.policy.answer(AnswerRequest.asking(QUESTION, Mode.SEARCH))
+        await anext(events)
+        made.policy.configure(AnswerSection(budget=BudgetSection(pages=1, answer_tokens=2), evidence=1))
+        before, after = await gathered(events), await ask(made, Mode.SEARCH)
+        assert (len(before.sources), before.text) == (2, PERU)
+        assert (len(after.sources), after.text) == (1, "Lima is")
+        assert (await ask(made, Mode.SEARCH, answer_tokens=9)).text == "Lima is"
 
 
 def own_tasks() -> set[asyncio.Task[Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aag_ray.answer.request import AnswerRequest, Budget, Filters, Role, Turn
+from aag_ray.answer.request import AnswerRequest, Budget, Filters, Role, Turn, Wishes
+from aag_ray.config import BudgetSection
 from aag_ray.web.search.request import Freshness, SearchRequest
 
 
@@ -15,8 +16,14 @@ def test_a_conversation_ends_with_a_question(turns: tuple[Turn, ...]):
 
 
 def test_a_client_may_ask_for_less_in_everything():
-    most = Budget(10.0, 5, 1000, 100)
-    assert Budget(3.0, 9, 500, 200).at_most(most) == Budget(3.0, 5, 500, 100)
+    most = BudgetSection(seconds=10.0, pages=5, tokens=1000, answer_tokens=100)
+    assert Wishes(3.0, 9, 500, 200).within(most) == Budget(3.0, 5, 500, 100)
+    assert Wishes().within(most) == Budget(10.0, 5, 1000, 100)
+
+
+@pytest.mark.parametrize(("most", "got"), [(6, 3), (5, 2), (1, 1)])
+def test_a_share_of_the_pages_is_one_at_least(most: int, got: int):
+    assert Wishes(pages_share=0.5).within(BudgetSection(pages=most)).pages == got
 
 
 def test_filters_are_laid_over_a_search():

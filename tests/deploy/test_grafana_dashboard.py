@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.pipelines.metrics import PIPELINES
-from aag_ray.serve.metrics import ANSWERING, ENGINE, EXTRACTOR, WEB
+from aag_ray.serve.metrics import ANSWERING, ENGINE, EXTRACTOR, GATEWAY, WEB
+from aag_ray.train.meters import TRAINING
 
 DASHBOARD = json.loads((Path(__file__).resolve().parents[2] / "deploy" / "grafana_dashboard.json").read_text())
-MEASURES = {measure.name: measure for measure in (*ANSWERING, *WEB, *EXTRACTOR, *ENGINE, *PIPELINES)}
+MEASURES = {measure.name: measure for measure in (*GATEWAY, *ANSWERING, *WEB, *EXTRACTOR, *ENGINE, *PIPELINES, *TRAINING)}
 
 
 def shown() -> list[dict[str, Any]]:

@@ -129,6 +129,11 @@ def test_all_nodes_share_the_runs(manifest: dict[str, Any]):
     assert volume["metadata"]["namespace"] == manifest["metadata"]["namespace"]
 
 
+def test_keys_come_from_a_secret_that_need_not_be_there():
+    for group in groups_of(read("rayservice.yaml")):
+        assert container_of(group)["envFrom"] == [{"secretRef": {"name": "aag-ray-keys", "optional": True}}]
+
+
 def test_nodes_say_what_they_need_and_when_they_are_ready(manifest: dict[str, Any]):
     for group in groups_of(manifest):
         container = container_of(group)

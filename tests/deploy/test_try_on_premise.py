@@ -38,7 +38,7 @@ def test_only_addresses_user_key_and_packages_are_changed(script: Any):
     assert not any("pip" in line for line in changed["setup_commands"])
 
 
-def test_a_cluster_of_two_hosts_goes_up_runs_a_job_refuses_strangers_and_goes_down(script: Any):
+def test_a_cluster_of_two_hosts_goes_up_runs_a_job_answers_refuses_strangers_and_goes_down(script: Any):
     if lacking := script.missing():
         pytest.skip(f"needs {', '.join(lacking)}")
     done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=False)
@@ -46,4 +46,5 @@ def test_a_cluster_of_two_hosts_goes_up_runs_a_job_refuses_strangers_and_goes_do
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["status"] == "ok"
     assert told["without_token"] == 401
-    assert set(told["seconds"]) == {"up", "job", "down"}
+    assert told["answered_by"] == "aag"
+    assert set(told["seconds"]) == {"up", "job", "deploy", "answer", "down"}

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from aag_ray.artifacts import RunError
 from aag_ray.config import EndpointSection, EvidenceAnswersSection, ExtractSection, ModelSection
-from aag_ray.evaluate.evidence_answers import EvidenceReader, evidence_text, judge_answers, score_answers
+from aag_ray.evaluate.evidence_answers import EvidenceReader, check_judge, evidence_text, judge_answers, score_answers
 from aag_ray.evaluate.extraction import predict
+from aag_ray.evaluate.judge import JudgeOutcome
 from aag_ray.extract.baselines import Bm25Extractor, MainTextExtractor, WholePageExtractor
 from aag_ray.extract.build import tag_page
 from aag_ray.extract.examples import ExtractionExample, example
@@ -101,15 +103,20 @@ def endpoint() -> Iterator[EndpointSection]:
 
 
 def test_a_judge_behind_an_endpoint_compares_with_the_baseline(endpoint: EndpointSection):
-    verdicts = judge_answers(endpoint, EXAMPLES, said("Lima", "Cusco"), said("Cusco", "Cusco"), samples=50)
-    assert verdicts["counts"]["win"] == 1
-    assert verdicts["counts"]["tie"] == 1
-    assert verdicts["judged"] == 2
-    assert verdicts["win_minus_lose"]["value"] == 50
+    won, tied = judge_answers(endpoint, EXAMPLES, said("Lima", "Cusco"), said("Cusco", "Cusco"))
+    assert (won.id, won.outcome, tied.outcome) == ("1", JudgeOutcome.WIN, JudgeOutcome.TIE)
+    assert (won.to_row()["front"]["text"], won.to_row()["back"]["text"]) == ("I see.\n[[A]]", "I see.\n[[B]]")
 
 
 def test_an_endpoint_that_is_down_judges_nothing(endpoint: EndpointSection):
     away = endpoint.model_copy(update={"base_url": "http://127.0.0.1:1/v1"})
-    verdicts = judge_answers(away, EXAMPLES, said("Lima", "Lima"), said("Cusco", "Cusco"), samples=50)
-    assert verdicts["counts"]["failed"] == 2
-    assert verdicts["win_minus_lose"] is None
+    judged = judge_answers(away, EXAMPLES, said("Lima", "Lima"), said("Cusco", "Cusco"))
+    assert [each.outcome for each in judged] == [JudgeOutcome.FAILED] * 2
+
+
+def test_a_judge_that_can_never_be_asked_is_refused_before_anything_else(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(RunError, match="NO_SUCH_KEY with the key for http"):
+        check_judge(EndpointSection(base_url="http://127.0.0.1:1/v1", model="judge", key_env="NO_SUCH_KEY"))
+    with pytest.raises(RunError, match="must start with http"):
+        check_judge(EndpointSection(base_url="127.0.0.1", model="judge"))

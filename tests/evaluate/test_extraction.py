@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,18 @@ def test_spans_that_say_the_same_count_as_one():
     (whole,) = predict(WholePageExtractor(ExtractSection()), [case])
     assert (one.gold, one.chosen, one.spans) == ((1,), (1,), 2)
     assert whole.chosen == (1, 2)
+
+
+def test_spans_are_alike_here_as_they_are_where_they_are_chosen():
+    """Letters' case, width and final punctuation: `select` keeps the first, and gold that names the other is met."""
+    case = made("The stone is Lima's.\nthe stone is ＬＩＭＡ's!\nIt rains.", (2,))  # noqa: RUF001
+    (one,) = predict(Bm25Extractor(ExtractSection(budget=1.0)), [case])
+    assert (one.gold, one.chosen, one.spans) == ((1,), (1,), 2)
+
+
+def test_a_prediction_comes_back_from_json():
+    made = prediction((1, 2), (), ExtractOutcome.NOTHING_RELEVANT, answer_kept=False)
+    assert Prediction.from_row(json.loads(json.dumps(asdict(made)))) == made
 
 
 def test_a_summary_has_both_sides_and_the_cost():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from aag_ray.config import ExtractSection, ModelSection, PagesSection
 from aag_ray.extract.build import ExtractorError, build_extractor, tag_page, with_newest_scorer
+from aag_ray.llm.adapters import StaticLora
+from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.resolve import ModelNotFound
 from aag_ray.pages.page import PageOutcome
 
@@ -43,6 +46,25 @@ def test_a_whole_model_can_be_the_checkpoint_of_tags(tiny_model_folder: Path) ->
     assert extractor.name == "tags"
 
 
+def test_a_tag_model_reads_windows_of_the_length_that_it_was_trained_on(
+    tiny_model_folder: Path, tiny: LoadedModel, tmp_path: Path
+) -> None:
+    whole, adapter = tmp_path / "whole", tmp_path / "adapter"
+    shutil.copytree(tiny_model_folder, whole)
+    StaticLora.on(tiny.model, ["q_proj"], 2, 4.0, 1)().detach().save_peft(adapter, "base")
+    model = {"name": str(tiny_model_folder), "dtype": "float32"}
+    for folder in (whole, adapter):
+        section = ExtractSection.model_validate({"extractor": "tags", "checkpoint": str(folder), "model": model})
+        for file, expected in ((None, (6000, 300)), ('{"window_tokens": 300}', (300, 75))):
+            if file:
+                (folder / "windows.json").write_text(file)
+            pages = build_extractor(section).writer.pages  # type: ignore[attr-defined]
+            assert (pages.window_tokens, pages.overlap_tokens) == expected
+    (adapter / "windows.json").write_text("[]")
+    with pytest.raises(ExtractorError, match=r"windows\.json does not say window_tokens"):
+        build_extractor(section)
+
+
 def test_the_scorer_trained_last_is_taken_where_none_is_named(tmp_path: Path) -> None:
     section = ExtractSection()
     assert with_newest_scorer(section, tmp_path) == section, "there is no run"
@@ -53,7 +75,8 @@ def test_the_scorer_trained_last_is_taken_where_none_is_named(tmp_path: Path) ->
             (folder / "manifest.json").write_text("{}")
             os.utime(folder / "manifest.json", (when, when))
     assert with_newest_scorer(section, tmp_path).checkpoint == str(tmp_path / "new" / "scorer" / "model")
-    for given in (ExtractSection(checkpoint="mine"), ExtractSection(extractor="bm25")):
+    other = ExtractSection(model=ModelSection(name="bge-small", dtype="float32"))
+    for given in (ExtractSection(checkpoint="mine"), ExtractSection(extractor="bm25"), other):
         assert with_newest_scorer(given, tmp_path) == given
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aag_ray.extract.endpoint_teacher import Endpoint, EndpointTeacher
-from aag_ray.extract.teachers import TeacherOutcome, TeacherReply, ask_all
+from aag_ray.extract.endpoint_teacher import Endpoint, EndpointTeacher, check_endpoint
+from aag_ray.extract.teachers import TeacherError, TeacherOutcome, TeacherReply, ask_all
 
 KEY = "sk-very-secret-1234"
 
@@ -81,11 +81,12 @@ async def test_an_endpoint_that_stays_busy_is_rate_limited(chat):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 302])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 302])
 async def test_a_refusal_is_not_asked_again(chat, status: int):
     chat.says(refusal(status, "bad model"))
     reply = await asked(chat)
-    assert (reply.outcome, reply.attempts, len(chat.asked)) == (TeacherOutcome.REFUSED, 1, 1)
+    expected = TeacherOutcome.DENIED if status in (401, 402, 403) else TeacherOutcome.REFUSED
+    assert (reply.outcome, reply.attempts, len(chat.asked)) == (expected, 1, 1)
     assert chat.base_url in reply.detail
     assert str(status) in reply.detail
 
@@ -204,6 +205,40 @@ async def test_requests_are_spaced_out_by_the_rate_limit(chat):
         await ask_all(teacher, ["a", "b", "c", "d"])
     assert len(waits) == 3  # the first goes at once
     assert all(at - 0.9 < wait <= at for at, wait in enumerate(sorted(waits), 1))
+
+
+@pytest.mark.asyncio
+async def test_a_teacher_that_was_closed_and_opened_again_keeps_to_its_rate(chat):
+    waits = Waits()
+    teacher = EndpointTeacher(Endpoint(chat.base_url, "m", requests_per_minute=60), sleep=waits)
+    for _ in range(3):
+        async with teacher:
+            await teacher.ask("hi")
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("clients", [1, 3, 50])
+def test_clients_at_once_share_the_limits(clients: int):
+    part = Endpoint("http://x", "m", requests_per_minute=60, concurrency=10).shared_by(clients)
+    assert part.requests_per_minute == 60 / clients
+    assert part.concurrency == max(1, 10 // clients)
+    assert Endpoint("http://x", "m").shared_by(clients).requests_per_minute is None
+
+
+@pytest.mark.asyncio
+async def test_an_endpoint_is_tried_before_it_is_relied_on(chat, monkeypatch: pytest.MonkeyPatch):
+    chat.says("yes", None, chat.completion("ye", finish_reason="length"))
+    for _ in range(3):
+        await check_endpoint(Endpoint(chat.base_url, "m"))
+    assert chat.asked[0]["max_tokens"] == 16
+    for answer, why in ((refusal(401), "denied"), (refusal(404, "no model m"), "no model m"), (refusal(500), "server_error")):
+        chat.asked.clear()
+        chat.says(answer)
+        with pytest.raises(TeacherError, match=why):
+            await check_endpoint(Endpoint(chat.base_url, "m", retries=0))
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(TeacherError, match=r"NO_SUCH_KEY .* is not set"):
+        await check_endpoint(Endpoint(chat.base_url, "m", key_variable="NO_SUCH_KEY"))
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,7 @@ import pytest
 from aag_ray.config import ExtractSection
 from aag_ray.extract.build import tag_page
 from aag_ray.extract.evidence import ExtractOutcome
-from aag_ray.extract.generating import GeneratingExtractor, match
+from aag_ray.extract.generating import TEXT_TOKENS, GeneratingExtractor, _untagged, match
 from aag_ray.extract.writing import Written
 from aag_ray.llm.load import LoadedModel
 
@@ -48,7 +48,9 @@ def test_what_is_copied_is_evidence_and_what_is_invented_is_counted(tiny: Loaded
     [found] = extractor.extract("gold", [PAGE]).pages
     assert [each.tag for each in found.evidence] == [2]
     assert found.detail == "1 of 2 sentences are not on the page"
-    assert dict(extractor.counts) == {"copied": 1, "invented": 1, "output_tokens": 7}
+    [asked] = extractor.writer.asked(_untagged, "gold", [PAGE], answer=TEXT_TOKENS)
+    read = len(asked.tokens or ())
+    assert dict(extractor.counts) == {"copied": 1, "invented": 1, "input_tokens": read, "output_tokens": 7}
 
 
 def test_nothing_but_invention_is_nothing_relevant(tiny: LoadedModel) -> None:

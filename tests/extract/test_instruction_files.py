@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from aag_ray.artifacts import read_table
+import pytest
+
+from aag_ray.artifacts import RunError, read_table, write_table
 from aag_ray.extract.examples import example
-from aag_ray.extract.instruction_files import data_card, write_set
+from aag_ray.extract.instruction_files import data_card, read_examples, write_set
 from aag_ray.extract.instruction_set import InstructionSet, construct
 from aag_ray.extract.instructions import from_example
 from aag_ray.pages.plain import read_text
@@ -29,7 +31,7 @@ def test_every_split_has_json_lines_and_a_table_with_the_same_rows(tmp_path: Pat
     found = made()
     paths = write_set(tmp_path, found)
     names = {f"{split}.{kind}" for split in ("train", "dev", "test") for kind in ("jsonl", "parquet")}
-    assert {path.name for path in paths} == names | {"README.md"}
+    assert {path.name for path in paths} == names | {"README.md", "rows.parquet"}
     for split in ("train", "dev", "test"):
         expected = [each for each in found.instructions if each.split == split]
         lines = [json.loads(line) for line in (tmp_path / f"{split}.jsonl").read_text().splitlines()]
@@ -42,6 +44,25 @@ def test_a_set_without_rows_has_files_with_columns(tmp_path: Path):
     write_set(tmp_path, construct([]))
     assert (tmp_path / "train.jsonl").read_text() == ""
     assert read_table(tmp_path / "train.parquet") == []
+
+
+def test_a_set_can_be_trained_on(tmp_path: Path):
+    found = made()
+    write_set(tmp_path / "run" / "instructions", found)
+    splits = read_examples(tmp_path / "run")
+    assert splits == read_examples(tmp_path / "run" / "instructions")
+    assert {split: len(each) for split, each in splits.items()} == {
+        split: sum(row.split == split for row in found.rows) for split in ("train", "dev", "test")
+    }
+    for each in (each for split in splits.values() for each in split):
+        number = int(each.id.removeprefix("instructions:r"))
+        assert (each.question, each.relevant) == (f"Which fact has {number}?", bool(number % 2))
+        assert [each.text_of(gold) for gold in each.gold] == [f"Fact of town {number} is {number * 17}."] * (number % 2)
+    with pytest.raises(RunError, match=r"nothing holds no set of instructions; jobs/build_instructions\.py makes one"):
+        read_examples(tmp_path / "nothing")
+    write_table(tmp_path / "rows.parquet", [{"id": "1"}])
+    with pytest.raises(RunError, match=r"rows\.parquet is no set of instructions: it has no 'request'"):
+        read_examples(tmp_path)
 
 
 def test_the_card_counts_what_is_in_the_set(tmp_path: Path):

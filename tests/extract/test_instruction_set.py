@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,6 +114,40 @@ def test_near_duplicate_pages_never_meet_in_two_splits():
         by_page.setdefault(each.id.split("-")[0], set()).add(each.split)
     assert all(len(splits) == 1 for splits in by_page.values())
     assert {split for splits in by_page.values() for split in splits} == set(SPLITS)
+
+
+def test_a_page_without_its_answer_is_no_duplicate_of_the_page_with_it():
+    text = row("lake").page.text.replace("\n", "\n\n")
+    with_it = row("q", text=text, url="passages:q", question="How deep is Lake Vorn?")
+    without = row("q/negative", gold=(), text=text.partition("\n\n")[2], url="passages:q", question="How deep is Lake Vorn?")
+    found = construct([with_it, without, replace(without, id="again")])
+    assert {each.id.rpartition("/")[0] for each in found.instructions} == {"q", "again"}
+    assert found.counts["duplicates"] == 1
+
+
+def test_a_row_keeps_the_split_of_its_question_and_near_duplicates_share_the_strictest():
+    text = "\n\n".join(f"Street {n} has {n * 7} houses." for n in range(12))
+    given = [row(f"{name}{n}", split=name) for name in SPLITS for n in range(5)]
+    given += [
+        row(f"mirror {name}", text=text, url=f"https://{name}/", question=f"What of house {name}?", split=name)
+        for name in ("train", "dev")
+    ]
+    made = construct(given, shares=(1.0, 0.0, 0.0))
+    assert {each.id: each.split for each in made.rows} == {
+        each.id: "dev" if each.id.startswith("mirror") else each.split for each in given
+    }
+    unknown = row("mirror", text=text, url="https://new/", question="And here?")
+    every = construct([*given, unknown], shares=(0.0, 0.0, 1.0)).rows
+    assert {each.split for each in every if each.id.startswith("mirror")} == {"test"}
+
+
+def test_needles_are_counted_by_language_and_depth():
+    given = [row("a", language="en", depth=0.1), row("b", language="zh", depth=1.0), row("c", language="zh", gold=()), row("d")]
+    assert construct(given, negatives=0.5).counts["needles"] == {
+        "en, depth 0 to 25 %": 1,
+        "zh, depth 75 to 100 %": 1,
+        "zh, left out": 1,
+    }
 
 
 def test_splits_are_stable_and_near_their_shares():

@@ -15,7 +15,15 @@ from aag_ray.extract.check_prompts import VERDICT
 from aag_ray.extract.endpoint_teacher import Endpoint, EndpointTeacher
 from aag_ray.extract.examples import example
 from aag_ray.extract.info_tags import Item
-from aag_ray.extract.instructions import InstructionRow, RowOutcome, double_check, extract_info, from_example, split_and_tag
+from aag_ray.extract.instructions import (
+    InstructionRow,
+    RowOutcome,
+    double_check,
+    extract_info,
+    from_example,
+    reopened,
+    split_and_tag,
+)
 from aag_ray.extract.teachers import Teacher
 from aag_ray.pages.page import BlockKind, Metadata, Page, Piece, assemble
 from aag_ray.pages.plain import read_text
@@ -147,6 +155,44 @@ async def test_rows_are_json_and_survive_a_table(chat, tmp_path: Path):
     assert [InstructionRow.from_row(json.loads(json.dumps(row.to_row()))) for row in rows] == rows
     write_table(tmp_path / "rows.parquet", [row.to_row() for row in rows])
     assert [InstructionRow.from_row(row) for row in read_table(tmp_path / "rows.parquet")] == rows
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("script", "before"),
+    [
+        ((lambda _: web.Response(status=500),), RowOutcome.TAGGED),
+        ((FOUND, lambda _: web.Response(status=429)), RowOutcome.EXTRACTED),
+        ((FOUND, web.Response(status=403)), RowOutcome.EXTRACTED),
+        ((web.Response(status=400),), None),
+        (("prose",), None),
+        ((FOUND, f"{VERDICT}NO"), None),
+    ],
+)
+async def test_a_row_is_opened_again_where_the_reason_passes(chat, script: tuple[Any, ...], before: RowOutcome | None):
+    row = await through(chat, *script)
+    again = reopened(row)
+    assert (again.calls, again.items) == (row.calls, row.items)
+    assert again.outcome is (before or row.outcome)
+    if before:
+        done = await through(chat, *([FOUND] * (len(chat.asked) + 2 - len(script))), f"{VERDICT}YES", row=again)
+        assert done.outcome is RowOutcome.CONFIRMED
+        assert done.calls[: len(row.calls)] == row.calls
+
+
+def test_a_window_becomes_an_example_with_its_own_numbers():
+    text = "\n\n".join(f"Fact {n} is {n * 7}. It holds. So does {n}!" for n in range(9))
+    labelled = example("g", "Why?", page_of(text), (2, 14, 27), "gold")
+    for limit in (1, 4, 9, 40, 1000):
+        rows = from_example(labelled, words, limit)
+        made = [row.to_example() for row in rows]
+        spans = [each.text_of(number) for each in made for number in range(1, len(each.spans) + 1)]
+        assert spans == [labelled.text_of(number) for number in range(1, 28)]
+        gold = [each.text_of(number) for each in made for number in each.gold]
+        assert gold == [labelled.text_of(number) for number in labelled.gold]
+        for each in made:
+            assert all(each.page.text_of(block).strip() for block in each.page.blocks)
+            assert all(each.page.blocks[s.block].start <= s.start < s.end <= each.page.blocks[s.block].end for s in each.spans)
 
 
 def test_a_labelled_example_is_confirmed_in_the_words_of_the_page():

@@ -59,10 +59,15 @@ def test_a_window_in_another_zone_is_the_same_window(tmp_path: Path):
         (at("2026-05-01T00:00:00Z", ""), "request must be text"),
         (at("2026-05-01T00:00:00Z", None), "request must be text, not null"),
         (at("2026-05-01T00:00:00Z", ["x"]), "request must be text"),
+        (at("2026-05-01T00:00:00Z", "\ud800"), "request must be text"),
+        (at("2026-05-01T00:00:00Z", pages="https://a.example/"), "pages must be a list"),
+        (at("2026-05-01T00:00:00Z", pages=["https://a.example/", 7]), r"pages[1] must be a URL"),
+        (at("2026-05-01T00:00:00Z", pages=[{"url": "u", "text": "a", "html": "b"}]), r"pages[0] must be a URL"),
+        (at("2026-05-01T00:00:00Z", pages=[{"url": "u", "text": "\udfff"}]), r"pages[0] must be a URL"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_row_and_the_rest_is_kept(tmp_path: Path, line: Any, reason: str):
-    mined = mine_requests(log(tmp_path, at("2026-05-01T01:00:00Z", "good"), b"", line), START, END)
+    mined = mine_requests(log(tmp_path, at("2026-05-01T01:00:00Z", "good"), b"", line), START, END, pages="pages")
     assert [each.request for each in mined.requests] == ["good"]
     assert [each.row for each in mined.refused] == [3]
     assert reason in mined.refused[0].reason
@@ -79,6 +84,20 @@ def test_only_requests_that_led_to_a_search_count_where_that_is_asked(tmp_path: 
     assert [each.request for each in mined.requests] == ["yes"]
     assert (mined.without_search, [each.row for each in mined.refused]) == (1, [3])
     assert len(mine_requests(path, START, END).requests) == 3
+
+
+def test_pages_are_named_or_held_by_the_line(tmp_path: Path):
+    pages = ["https://a.example/", "kept/b.html", {"url": "https://c.example/", "html": "<p>C"}, {"url": "d", "text": "D"}]
+    path = log(tmp_path, at("2026-05-01T01:00:00Z", "with", pages=pages), at("2026-05-01T01:00:00Z", "without"))
+    with_pages, without = mine_requests(path, START, END, pages="pages").requests
+    assert [tuple(page) for page in with_pages.pages] == [
+        ("https://a.example/", None, "text"),
+        ("kept/b.html", None, "text"),
+        ("https://c.example/", "<p>C", "html"),
+        ("d", "D", "text"),
+    ]
+    assert without.pages == ()
+    assert mine_requests(path, START, END).requests[0].pages == ()
 
 
 def test_repeated_requests_are_taken_once_and_keys_can_be_named(tmp_path: Path):

@@ -54,6 +54,40 @@ def test_an_unknown_span_is_left_out_of_the_loss(objective: ScorerObjective):
     assert before not in (as_wrong, as_right)
 
 
+@pytest.mark.parametrize("labels", [[0.2, 0.0, 0.0], [0.8, 0.4, 0.0], [1.0, 0.3, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+def test_labels_of_a_teacher_count_by_what_they_say(objective: ScorerObjective, labels: list[float]):
+    """Each span is asked for its label, and the window for its best; gold, 1 or 0, is no other case."""
+    rows = [row(objective.scorer, "capital?", SENTENCES, labels)]
+    logits, page = (each.detach() for each in objective.scorer(rows))
+    told, best = torch.tensor(labels), max(labels)
+    losses = -told * logits.sigmoid().log() - (1 - told) * (-logits).sigmoid().log()
+    named = objective(rows)
+    assert float(named["span"]) == pytest.approx(float(((1 + 3 * told) * losses).mean()), abs=1e-5)
+    asked = -best * page.sigmoid().log() - (1 - best) * (-page).sigmoid().log()
+    assert float(named["page"]) == pytest.approx(float(asked), abs=1e-5)
+
+
+def test_the_softmax_owes_each_span_what_its_label_has_of_the_best(objective: ScorerObjective):
+    rows = [row(objective.scorer, "capital?", SENTENCES, [0.8, 0.4, 0.0])]
+    shares = torch.softmax(objective.scorer(rows)[0], 0)
+    expected = -0.8 * torch.log(shares[0] + shares[1] / 2)
+    assert float(objective(rows)["rank"]) == pytest.approx(float(expected.detach()), abs=1e-5)
+
+
+def test_a_teacher_teaches_its_scores(objective: ScorerObjective):
+    rows = [row(objective.scorer, "capital?", SENTENCES, [0.7, 0.3, 0.05])]
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        objective(rows)["loss"].backward()
+        optimizer.step()
+    logits, page = objective.scorer(rows)
+    learned = torch.sigmoid(logits).tolist()
+    assert learned[0] > learned[1] > learned[2]
+    assert 0.5 < learned[0] < 0.97
+    assert float(torch.sigmoid(page).detach()) == pytest.approx(0.7, abs=0.1)
+
+
 def test_a_window_of_which_nothing_is_known_says_nothing(objective: ScorerObjective):
     terms = objective([row(objective.scorer, "capital?", SENTENCES, [UNKNOWN] * 3)])
     assert float(terms["loss"].detach()) == 0

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from aag_ray.config import ExtractSection
+from aag_ray.extract.baselines import MainTextExtractor, WholePageExtractor
 from aag_ray.extract.build import tag_page
 from aag_ray.extract.evidence import ExtractOutcome, TaggedPage
-from aag_ray.extract.scoring import ScoringExtractor, check_question
+from aag_ray.extract.scoring import ScoringExtractor, asks, check_question
 from aag_ray.extract.select import PageScores
 
 PAGE = tag_page("One is here.\n\nTwo is there.", "u", kind="text").tagged
@@ -67,6 +68,47 @@ def test_a_question_on_a_page_is_never_evidence(asks: str) -> None:
     page = tag_page(f"One is here.\n\n{asks}\n\nTwo? Two is there.", "u", kind="text").tagged
     evidence = Halves(ExtractSection(budget=1.0), 0.1).extract("x", [page]).evidence
     assert [each.text for each in evidence] == ["One is here.", "Two is there."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Where is it?",
+        "Where is it? Who knows?",
+        "“Where is it?”",
+        "Re: Where is Lima?",
+        "¿Dónde está Lima?",
+        "Who's Afraid of Virginia Woolf?",
+        "Who wrote the play Who's Afraid of Virginia Woolf?",
+        "それはどこですか？",  # noqa: RUF001
+    ],
+)
+def test_what_is_a_question_as_a_whole_asks(text: str) -> None:
+    assert asks(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Lima lies in Peru.",
+        "Lima lies in Peru. Who knew?",
+        "Albee wrote “Who's Afraid of Virginia Woolf?”",
+        "Albee wrote the play Who's Afraid of Virginia Woolf?",
+        "It was held in Lima (or in Cusco?)",
+        "“Who is it?” he asked.",
+        "彼は「誰ですか？」",  # noqa: RUF001
+        "",
+    ],
+)
+def test_a_statement_before_the_question_mark_is_one(text: str) -> None:
+    assert not asks(text)
+
+
+@pytest.mark.parametrize("kind", [WholePageExtractor, MainTextExtractor])
+def test_the_whole_page_keeps_its_questions(kind: type[WholePageExtractor]) -> None:
+    line = "The capital of Peru is Lima, a large city on the coast with many people in it and a long history."
+    page = tag_page("\n\n".join([line, "Where is it, and who built it there so long ago?"] * 4), "u", kind="text").tagged
+    assert len(kind(ExtractSection()).extract("x", [page]).evidence) == 8
 
 
 def test_an_echo_of_the_question_does_not_set_the_margin_for_the_answer() -> None:

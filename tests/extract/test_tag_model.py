@@ -11,6 +11,7 @@ from aag_ray.config import ExtractSection, PagesSection
 from aag_ray.extract.baselines import Bm25Extractor
 from aag_ray.extract.build import tag_page
 from aag_ray.extract.evidence import ExtractOutcome, TaggedPage
+from aag_ray.extract.prompts import tag_prompt
 from aag_ray.extract.scoring import ScoringExtractor
 from aag_ray.extract.select import PageScores
 from aag_ray.extract.tag_model import TagExtractor
@@ -53,6 +54,10 @@ def test_a_random_model_names_spans_of_the_page_or_none(tiny: LoadedModel) -> No
     assert ExtractOutcome.MODEL_FAILED not in outcomes
     assert extractor.counts["windows"] == extractor.counts["tags"] + extractor.counts["none"] == 3
     assert extractor.counts["failed_windows"] == 0
+    asked = extractor.writer.asked(tag_prompt, "What is the symbol of gold?", [METALS, HOSTILE, METALS], answer=128)
+    assert extractor.counts["input_tokens"] > sum(len(each.tokens or ()) for each in asked), (
+        "the head of the answer is read too"
+    )
     for found, source in zip(extraction.pages, [METALS, HOSTILE, page(""), METALS], strict=True):
         for each in found.evidence:
             assert source.page.text[each.start : each.end] == each.text

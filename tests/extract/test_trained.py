@@ -48,6 +48,18 @@ def test_every_span_of_every_window_comes_to_its_place(scorer: SpanScorer) -> No
     assert scored[0].relevance == pytest.approx(best, abs=1e-5)
 
 
+def test_the_tokens_that_the_encoder_reads_are_counted(scorer: SpanScorer) -> None:
+    read: list[int] = []
+    scorer.encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(int(kwargs["attention_mask"].sum())), with_kwargs=True
+    )
+    extractor = ScorerExtractor(ExtractSection(batch=2), scorer)
+    for _ in range(2):
+        extractor.extract("gold?", PAGES)
+    assert extractor.counts == {"input_tokens": sum(read)}
+    assert extractor.counts["output_tokens"] == 0
+
+
 def test_its_calibration_says_where_evidence_begins_and_whether_scores_are_probabilities(scorer: SpanScorer) -> None:
     assert not ScorerExtractor(ExtractSection(), scorer).extract("gold", PAGES).calibrated
     scorer.calibration = Calibration(threshold=0.75, fitted=True)

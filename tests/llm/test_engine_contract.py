@@ -5,6 +5,7 @@ vLLM's half runs where vLLM is installed: `make test-vllm` makes an environment 
 
 import asyncio
 import importlib.util
+import json
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from aag_ray.config import DecodingSection
 from aag_ray.llm.adapters import Adapter, AdapterError
 from aag_ray.llm.engine import TransformersEngine, decoded, newline_tokens
 from aag_ray.llm.engines import Engine, build_engine
+from aag_ray.llm.forms import Expression
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.numbers import SourceNumbers
 from aag_ray.llm.streaming import QueueFull
@@ -128,11 +130,35 @@ async def test_a_text_says_how_likely_the_model_finds_it(engine: Engine, wide: L
 async def test_a_prompt_held_to_numbers_states_no_others_and_those_beside_it_are_free(engine: Engine, wide: LoadedModel):
     numbers = SourceNumbers(["12 of 3,456"])
     asked = [*((prompt, numbers) for prompt in PROMPTS), (PROMPTS[0], None)]
-    held = await asyncio.gather(*(pieces_of(engine, prompt, 40, numbers=each) for prompt, each in asked))
+    held = await asyncio.gather(*(pieces_of(engine, prompt, 40, form=each) for prompt, each in asked))
     for pieces, (_, each) in zip(held, asked, strict=True):
         assert each is None or each.allow(text(pieces), ended=pieces[-1].end == "stop")
     assert text(held[-1]) == TransformersEngine(wide).generate(PROMPTS[:1], max_new_tokens=40)[0].text
     assert not all(numbers.allow(text(pieces), ended=False) for pieces in await free(engine)), "held to nothing they do"
+
+
+@pytest.mark.asyncio
+async def test_a_prompt_held_to_an_expression_matches_it_and_those_beside_it_are_free(engine: Engine, wide: LoadedModel):
+    form = Expression(r'\{"search": (?:true|false), "q": "[a-z ]{1,12}", "lang": (?:null|"[a-z]{2}")\}')
+    asked = [*((prompt, form) for prompt in PROMPTS), (PROMPTS[0], None)]
+    held = await asyncio.gather(*(pieces_of(engine, prompt, 80, form=each) for prompt, each in asked))
+    for pieces in held[:-1]:
+        assert pieces[-1].end == "stop"
+        value = json.loads(text(pieces))
+        assert isinstance(value["search"], bool)
+        assert 1 <= len(value["q"]) <= 12
+        assert value["lang"] is None or len(value["lang"]) == 2
+    assert text(held[-1]) == TransformersEngine(wide).generate(PROMPTS[:1], max_new_tokens=80)[0].text
+
+
+@pytest.mark.asyncio
+async def test_a_text_that_is_held_is_cut_where_its_tokens_end(engine: Engine):
+    form = Expression("[a-c]{30,}")
+    pieces = await pieces_of(engine, PROMPTS[0], 5, form=form)
+    assert pieces[-1].end == "length"
+    assert text(pieces)
+    assert form.allow(text(pieces), ended=False)
+    assert not form.allow(text(pieces), ended=True)
 
 
 async def free(engine: Engine) -> list[list[StreamPiece]]:

@@ -1,17 +1,11 @@
 """Numbers of a text that is read off sources: none that is not there, none cut short."""
 
-from typing import Any
-
 import pytest
 import regex
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import LogitsProcessorList
 
-from aag_ray.llm.engine import decoded, newline_tokens
-from aag_ray.llm.load import LoadedModel
-from aag_ray.llm.numbers import NUMBER, NumbersConstraint, SourceNumbers
+from aag_ray.llm.numbers import SourceNumbers
 
 SOURCE = SourceNumbers(["Population: 9,043 thousand", "It lies at 23 degrees north.", "Version 2.5, 1.000.000 sold"])
 TEXTS = st.text(alphabet="0192345., ab", max_size=12)
@@ -70,32 +64,3 @@ def test_every_beginning_of_an_allowed_text_is_allowed(sources: list[str], text:
 @given(sources=st.lists(TEXTS, min_size=1, max_size=3))
 def test_a_source_may_say_what_it_says(sources: list[str]) -> None:
     assert all(SourceNumbers(sources).allow(text, ended=True) for text in sources)
-
-
-def test_a_model_held_to_sources_states_no_other_number_and_a_row_that_is_not_is_free(tiny: LoadedModel) -> None:
-    tokenizer: Any = tiny.tokenizer
-    sources = [SourceNumbers(["12 3,456"]), None, SourceNumbers(["7"])]
-    prompts = [tokenizer(text)["input_ids"] for text in ("Numbers: 1", "Numbers: 1", "Count 4 5")]
-    ends = [*newline_tokens(tokenizer), tokenizer.eos_token_id]
-    free = decoded(tiny, prompts, 40, ends)
-
-    constraint = NumbersConstraint(tokenizer, sources, ends)
-    held = decoded(tiny, prompts, 40, ends, logits_processor=LogitsProcessorList([constraint]))
-
-    assert held[1] == free[1]
-    for source, row in zip(sources, held, strict=True):
-        text = tokenizer.decode(row, skip_special_tokens=True).split("\n")[0]
-        assert source is None or source.allow(text, ended=row[-1] in ends)
-
-
-def test_the_likeliest_allowed_token_is_taken_and_what_was_allowed_stays(tiny: LoadedModel) -> None:
-    tokenizer: Any = tiny.tokenizer
-    nine, eight, word = (tokenizer(text, add_special_tokens=False)["input_ids"][-1] for text in ("9", "8", "word"))
-    constraint = NumbersConstraint(tokenizer, [SourceNumbers(["8"])], [tokenizer.eos_token_id])
-    scores = torch.full((1, len(tokenizer)), -9.0)
-    scores[0, [nine, eight, word]] = torch.tensor([3.0, 2.0, 1.0])
-
-    assert int(constraint(torch.tensor([[1, 2]]), scores.clone())[0].argmax()) == eight
-    scores[0, word] = 5.0
-    assert int(constraint(torch.tensor([[1, 2]]), scores.clone())[0].argmax()) == word
-    assert NUMBER.findall("8") == ["8"]

@@ -1,9 +1,9 @@
-"""What vLLM's engine does beyond the contract: adapters freed, roles kept, schemas and tags held to, on a real model too."""
+"""What vLLM's engine does beyond the contract: adapters freed, roles kept, searches and tags held to, on a real model too."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from aag_ray.answer.parsed import PARSE_SCHEMA, read_parsed
+from aag_ray.answer.parsed import read_parsed
+from aag_ray.answer.parsing import prompts
 from aag_ray.config import DecodingSection, ExtractSection, ModelSection
 from aag_ray.extract.build import build_extractor, tag_page
 from aag_ray.extract.grammar import TagGrammar
@@ -21,6 +22,7 @@ from aag_ray.extract.vllm_writing import VllmWriter, closed
 from aag_ray.extract.writing import Asked, Writer
 from aag_ray.llm.adapters import Adapter, AdapterError
 from aag_ray.llm.engine import TransformersEngine
+from aag_ray.llm.forms import Expression
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.vllm_engine import VllmEngine
 
@@ -108,22 +110,6 @@ async def test_a_text_ends_with_the_context(engine: VllmEngine, wide: LoadedMode
     pieces = [piece async for piece in engine.stream(prompt, max_new_tokens=10_000)]
     assert pieces[-1].end
     assert pieces[-1].new_tokens <= 512 - tokens
-
-
-@pytest.mark.asyncio
-async def test_a_schema_is_held_to_without_spaces(engine: VllmEngine):
-    schema = {
-        "type": "object",
-        "properties": {"search": {"type": "boolean"}, "lang": {"enum": ["de", "en"]}},
-        "required": ["search", "lang"],
-        "additionalProperties": False,
-    }
-    for prompt in PROMPTS:
-        written = await text(engine, prompt, 60, schema=schema)
-        value = json.loads(written)
-        assert written == json.dumps(value, separators=(",", ":"))
-        assert isinstance(value["search"], bool)
-        assert value["lang"] in ("de", "en")
 
 
 def asked(writer: Writer, answer: int) -> list[Asked]:
@@ -229,12 +215,10 @@ class TestAPackagedModel:
         assert asyncio.run(streamed()) == expected
         assert len(set(expected)) > len(begun)
 
-    def test_the_parsers_schema_is_held_to(self, served: VllmEngine):
-        question = 'Answer as JSON {"question": …, "search": true, "queries": []}. Question: Who won in Peru in 2026?\nJSON:'
-        parsed = json.loads(asyncio.run(text(served, question, 700, schema=PARSE_SCHEMA)))
-        assert set(parsed) == {"question", "search", "queries"}
-        if parsed["queries"] or not parsed["search"]:
-            read_parsed(json.dumps(parsed))
+    def test_the_parsers_searches_are_held_to_their_form(self, served: VllmEngine):
+        prompt = prompts.search_prompt("Who won in Peru in 2026?", date(2026, 5, 4))
+        written = asyncio.run(text(served, prompt, 700, form=Expression(prompts.SEARCHES)))
+        assert read_parsed(prompts.whole_output("Who won?", True, written)).queries
 
     def test_the_tag_extractor_reads_pages_with_it(self, served: VllmEngine, small: LoadedModel):
         page = tag_page("Iron rusts.\n\nThe symbol of gold is Au.\n\nTin is soft and grey.", "u", kind="text").tagged

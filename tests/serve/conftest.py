@@ -23,6 +23,7 @@ from aag_ray.config import ExtractSection, FetchSection, RankSection, SearchSect
 from aag_ray.extract.baselines import Bm25Extractor
 from aag_ray.extract.evidence import Evidence
 from aag_ray.serve.gateway import AnswerPolicy, build_gateway
+from aag_ray.serve.observer import Observer
 from aag_ray.web.fetch import Fetcher
 from aag_ray.web.rank.mixed import Ranker
 from aag_ray.web.search.pool import SearchPool
@@ -116,6 +117,24 @@ def web() -> Iterator[Web]:
     loop.end()
 
 
+class Heard(Observer):
+    """All that a gateway tells."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.statuses: list[int] = []
+        self.loads: list[tuple[int, int]] = []
+
+    def answered(self, answer: Any, client: str) -> None:
+        self.answers.append((answer, client))
+
+    def refused(self, status: int) -> None:
+        self.statuses.append(status)
+
+    def loaded(self, in_flight: int, waiting: int) -> None:
+        self.loads.append((in_flight, waiting))
+
+
 @dataclass
 class Server:
     """A running gateway."""
@@ -125,7 +144,12 @@ class Server:
     client: httpx2.Client
     loop: Loop
     running: uvicorn.Server
-    observed: list[Any]
+    heard: Heard
+    gateway: Any
+
+    @property
+    def observed(self) -> list[Any]:
+        return self.heard.answers
 
     def post(self, path: str = "/v1/chat/completions", **body: Any) -> httpx2.Response:
         return self.client.post(path, json=body)
@@ -149,7 +173,7 @@ Serve = Callable[..., Any]
 def serve(web: Web) -> Iterator[Serve]:
     """`serve(models, **section)` starts a gateway on a free port of 127.0.0.1; all are stopped at the end.
 
-    `policy` answers instead of the real one: for what the real parts never say.
+    `policy` answers instead of the real one: for what the real parts never say. `pool` searches instead of the local web's.
     """
     started: list[tuple[uvicorn.Server, Any, httpx2.Client]] = []
 
@@ -158,20 +182,16 @@ def serve(web: Web) -> Iterator[Serve]:
         environment: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         policy: AnswerPolicy | None = None,
+        pool: SearchPool | None = None,
         **values: Any,
     ) -> Server:
         section = ServeSection.model_validate(values)
         models = models or Models()
         extractor = InThread(Bm25Extractor(ExtractSection(extractor="bm25", threshold=0.3)))
-        path = WebPath(web.pool, web.fetcher, Ranker(RankSection(per_host=10)), extractor, section.answer)
+        path = WebPath(pool or web.pool, web.fetcher, Ranker(RankSection(per_host=10)), extractor, section.answer)
         policy = policy or Policy(UntrainedParser(), models, models, path, section.answer)
-        observed: list[Any] = []
-        app = build_gateway(
-            section,
-            policy,
-            environment=environment or {},
-            observe=lambda answer, client, seconds: observed.append((answer, client)),
-        )
+        heard = Heard()
+        app = build_gateway(section, policy, environment=environment or {}, observer=heard)
         config = uvicorn.Config(
             app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
         )  # fmt: skip
@@ -184,7 +204,7 @@ def serve(web: Web) -> Iterator[Serve]:
         url = f"http://127.0.0.1:{port}"
         client = httpx2.Client(base_url=url, timeout=30, headers=headers, trust_env=False)
         started.append((server, task, client))
-        return Server(url, models, client, web.loop, server, observed)
+        return Server(url, models, client, web.loop, server, heard, app.state.gateway)
 
     yield start
     for server, task, client in started:

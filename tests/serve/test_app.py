@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve import Application
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 
-from aag_ray.config import AppSection
+from aag_ray.config import AnswerSection, AppSection
 from aag_ray.serve.app import build
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -102,8 +102,38 @@ def test_wrong_requests_get_openais_errors_and_the_server_stays_healthy(url: str
 
 def test_budgets_change_without_a_restart(url: str):
     handle = serve.get_deployment_handle("answering", app_name="aag")
-    handle.reconfigure.remote({"budget": {"seconds": 20, "answer_tokens": 1}}).result()
-    assert asked(url).json()["choices"][0]["finish_reason"] == "length"
+    handle.reconfigure.remote({"budget": {"answer_tokens": 1}}).result()
+    reply = asked(url).json()
+    assert reply["usage"]["completion_tokens"] == 1
+    assert reply["choices"][0]["finish_reason"] == "length"
+
+
+def test_modes_change_without_a_restart(url: str):
+    handle = serve.get_deployment_handle("gateway", app_name="aag")
+    before = httpx.get(f"{url}/healthz").json()["modes"]
+    handle.reconfigure.remote({"modes": ["aag-search"]}).result()
+    assert [model["id"] for model in httpx.get(f"{url}/v1/models").json()["data"]] == ["aag-search"]
+    assert asked(url).status_code == 404
+    handle.reconfigure.remote({"modes": before}).result()
+    assert asked(url).status_code == 200
+
+
+def test_what_changes_is_laid_over_what_the_start_said():
+    section = AnswerSection.model_validate({"support": 0.5, "budget": {"pages": 2, "tokens": 99}})
+    changed = section.overlaid({"queries": 1, "budget": {"tokens": 77}})
+    assert changed == AnswerSection.model_validate({"support": 0.5, "queries": 1, "budget": {"pages": 2, "tokens": 77}})
+    assert section.overlaid({}) == section
+    for wrong in ({"colour": "green"}, {"budget": {"pages": 0}}, {"budget": 3}):
+        with pytest.raises(ValidationError, match=r"colour|pages|budget"):
+            section.overlaid(wrong)
+
+
+def test_the_gateway_itself_refuses_five_times_its_load_and_serve_bounds_the_rest():
+    section = AppSection.model_validate({"endpoint": {"limits": {"in_flight": 3, "waiting": 4}}})
+    gateway = build(section)._bound_deployment
+    assert gateway.max_ongoing_requests >= 5 * (3 + 4)
+    assert 0 < gateway.max_queued_requests <= gateway.max_ongoing_requests
+    assert gateway._deployment_config.backpressure_config.retry_after_s
 
 
 def test_an_engine_that_dies_is_replaced_and_requests_are_answered_or_refused(url: str):

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 from aag_ray.answer.parts import Unavailable
+from aag_ray.config import AnswerSection, BudgetSection
+from aag_ray.config.serve import LiveSection
+from aag_ray.serve.app import IdOfServe
 from aag_ray.settings import ConfigError
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
+WHO: dict[str, Any] = {"model": "aag", "messages": [{"role": "user", "content": "Who?"}]}
 Serve = Callable[..., Any]
 
 
@@ -70,7 +74,49 @@ class TestAnswers:
     def test_parameters_without_effect_are_named(self, serve: Serve) -> None:
         location = {"type": "approximate", "approximate": {"country": "CH"}}
         reply = serve().ask(temperature=0.3, seed=7, user=None, web_search_options={"user_location": location}).json()
-        assert reply["aag"]["ignored"] == ["seed", "temperature", "web_search_options.user_location"]
+        ignored = ["seed", "temperature", "web_search_options.user_location"]
+        assert reply["aag"]["ignored"] == [*ignored, "web_search_options"], "memory searches for nothing"
+
+    @pytest.mark.parametrize(
+        ("path", "neutral"),
+        [
+            (CHAT, {"stop": None, "logprobs": False, "tools": [], "modalities": ["text"], "top_logprobs": None, "audio": None}),
+            (
+                CHAT,
+                {"stop": [], "tools": None, "tool_choice": "auto", "logit_bias": {}, "functions": [], "function_call": None},
+            ),
+            (RESPONSES, {"previous_response_id": None, "conversation": None, "prompt": None, "top_logprobs": 0, "tools": []}),
+        ],
+    )
+    def test_what_asks_for_nothing_may_be_said(self, serve: Serve, path: str, neutral: dict[str, Any]) -> None:
+        asked = {"messages": [{"role": "user", "content": "Who?"}]} if path == CHAT else {"input": "Who?"}
+        response = serve().post(path, model="aag", **asked, **neutral)
+        assert response.status_code == 200, response.text
+        assert response.json()["aag"]["ignored"] == []
+
+    @pytest.mark.parametrize(
+        ("turn", "heard"),
+        [
+            ({"content": None}, "Who?"),
+            ({}, "Who?"),
+            ({"content": None, "refusal": "I will not say."}, "Who? I will not say."),
+            ({"content": [{"type": "refusal", "refusal": "I will not say."}]}, "Who? I will not say."),
+        ],
+    )
+    def test_an_assistant_may_have_said_nothing_or_no(self, serve: Serve, turn: dict[str, Any], heard: str) -> None:
+        user = {"role": "user", "content": "Who?"}
+        server = serve()
+        reply = server.post(model="aag", messages=[user, {"role": "assistant"} | turn, {"role": "user", "content": "And he?"}])
+        assert reply.json()["aag"]["parsed"]["question"] == f"{heard} And he?"
+        if isinstance(turn.get("content"), list):
+            said = [user, {"type": "message", "role": "assistant", **turn}, {"role": "user", "content": "And he?"}]
+            reply = server.post(RESPONSES, model="aag", input=said)
+            assert reply.json()["aag"]["parsed"]["question"] == f"{heard} And he?"
+
+    def test_responses_bring_back_what_their_request_said_of_itself(self, serve: Serve) -> None:
+        reply = serve().post(RESPONSES, model="aag", input="Who?", metadata={"a": "b"}, instructions="Be short.").json()
+        assert (reply["metadata"], reply["instructions"]) == ({"a": "b"}, "Be short.")
+        assert reply["aag"]["ignored"] == ["instructions"]
 
     def test_an_answer_cut_by_its_tokens_says_length(self, serve: Serve, models: Any) -> None:
         reply = serve(models(known="one two three")).ask(max_completion_tokens=2).json()
@@ -81,6 +127,14 @@ class TestAnswers:
         server, question = serve(answer={"budget": {"pages": 3}}), web.questions[0]["question"]
         assert len(server.ask(question, "aag-search", aag={"pages": 1}).json()["aag"]["sources"]) == 1
         assert len(server.ask(question, "aag-search", aag={"pages": 9}).json()["aag"]["sources"]) == 3
+
+    def test_what_is_allowed_is_what_the_policy_allows_now(self, serve: Serve, models: Any) -> None:
+        server = serve(models(known="one two three four"), answer={"budget": {"answer_tokens": 3}})
+        said = [server.ask().json()["choices"][0]["message"]["content"]]
+        for tokens in (2, 4):
+            server.gateway.policy.configure(AnswerSection(budget=BudgetSection(answer_tokens=tokens)))
+            said.append(server.ask().json()["choices"][0]["message"]["content"])
+        assert said == ["one two three", "one two", "one two three four"]
 
     def test_domains_hold(self, serve: Serve, web: Any) -> None:
         hosts = {host.address for host in web.local.site.ordinary}
@@ -93,6 +147,13 @@ class TestAnswers:
     def test_half_a_surrogate_pair_does_not_break_the_reply(self, serve: Serve, models: Any) -> None:
         response = serve(models(known="L\ud83dma")).ask()
         assert response.json()["choices"][0]["message"]["content"] == "L?ma"
+
+    def test_what_a_part_says_of_its_failure_stays_in_the_log(self, serve: Serve, models: Any, web: Any) -> None:
+        server = serve(models(fails=RuntimeError("a path of the server"), known="x"))
+        for model in ("aag", "aag-search", "aag-auto"):
+            response = server.ask(web.questions[0]["question"], model)
+            assert "a path of" not in response.text
+            assert "RuntimeError" not in response.text
 
     def test_every_answer_is_observed(self, serve: Serve) -> None:
         server = serve()
@@ -140,6 +201,17 @@ class TestModels:
         assert response.status_code == 404
         assert error(response)["message"] == "there is no model 'aag-search'; there are aag"
 
+    def test_modes_change_while_it_runs(self, serve: Serve) -> None:
+        server = serve(modes=["aag", "aag-search"])
+        server.gateway.configure(LiveSection(modes=("aag-auto", "aag")))
+        assert [row["id"] for row in server.client.get("/v1/models").json()["data"]] == ["aag-auto", "aag"]
+        assert server.client.get("/healthz").json()["modes"] == ["aag-auto", "aag"]
+        assert (server.ask(model="aag-search").status_code, server.ask(model="aag-auto").status_code) == (404, 200)
+        api = server.client.get("/openapi.json").json()
+        assert api["components"]["schemas"]["ChatRequest"]["properties"]["model"]["enum"] == ["aag-auto", "aag"]
+        server.gateway.configure(LiveSection())
+        assert server.client.get("/healthz").json()["modes"] == ["aag-auto", "aag"], "nothing was set"
+
     def test_health_tells_the_load(self, serve: Serve) -> None:
         assert serve(modes=["aag"]).client.get("/healthz").json() == {
             "status": "ok", "in_flight": 0, "waiting": 0, "modes": ["aag"],
@@ -159,7 +231,16 @@ class TestWrongRequests:
             ({"messages": [{"role": "user", "content": "x" * 5000}]}, "context_length_exceeded", "messages"),
             ({"messages": [{"role": "user", "content": "x" * 900}] * 50}, "context_length_exceeded", "messages"),
             ({"messages": [{"role": "user", "content": "x"}] * 101}, "context_length_exceeded", "messages"),
-            ({"tools": []}, "unknown_parameter", "tools"),
+            ({"messages": [{"role": "user", "content": "\ud800 what?"}]}, "invalid_value", "messages"),
+            (
+                {"messages": [{"role": "system", "content": "\udfff"}, {"role": "user", "content": "x"}]},
+                "invalid_value",
+                "messages",
+            ),
+            ({"messages": [{"role": "user", "content": None}]}, "invalid_value", "messages[0].content"),
+            ({"tools": [{"type": "function"}]}, "unknown_parameter", "tools"),
+            ({"logprobs": True}, "unknown_parameter", "logprobs"),
+            ({"modalities": ["text", "audio"]}, "unknown_parameter", "modalities"),
             ({"n": 2}, "invalid_value", "n"),
             ({"stream": "yes"}, "invalid_value", "stream"),
             ({"max_tokens": 0}, "invalid_value", "max_tokens"),
@@ -177,6 +258,7 @@ class TestWrongRequests:
         [
             ({"input": None}, "invalid_value", "input"),
             ({"input": []}, "invalid_value", "input"),
+            ({"input": "\ud800 what?"}, "invalid_value", "input"),
             ({"input": "x" * 5000}, "context_length_exceeded", "input"),
             ({"input": [{"role": "user", "content": "x"}] * 101}, "context_length_exceeded", "input"),
             ({"max_output_tokens": 0}, "invalid_value", "max_output_tokens"),
@@ -191,7 +273,7 @@ class TestWrongRequests:
 
     @staticmethod
     def refused(server: Any, path: str, body: dict[str, Any], code: str, param: str) -> None:
-        response = server.post(path, **body)
+        response = server.client.post(path, content=json.dumps(body), headers={"Content-Type": "application/json"})
         assert response.status_code == 400
         assert (error(response)["code"], error(response)["param"]) == (code, param)
         assert error(response)["type"] == "invalid_request_error"
@@ -249,6 +331,7 @@ class TestKeys:
         assert error(refused)["type"] == "rate_limit_error"
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert server.observed[0][1] == "amy"
+        assert server.heard.statuses == [429, 429]
 
     def test_a_key_that_is_not_set_stops_the_start(self, serve: Serve) -> None:
         with pytest.raises(ConfigError, match="AMY of 'amy' is not set"):
@@ -266,6 +349,8 @@ class TestLoad:
         assert error(refused)["code"] == "overloaded"
         assert int(refused.headers["retry-after"]) >= 1
         assert server.client.get("/healthz").json()["in_flight"] == 0
+        assert server.heard.statuses == [503] * 4
+        assert (max(server.heard.loads), server.heard.loads[-1]) == ((1, 1), (0, 0))
 
     def test_a_stream_is_refused_before_it_begins(self, serve: Serve, models: Any, streamed: Any) -> None:
         server = serve(models(known="a b", waits=1.0), limits={"in_flight": 1, "waiting": 0})
@@ -349,6 +434,24 @@ class TestHeaders:
         assert client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
         made = client.get("/healthz", headers={"X-Request-Id": "no good"}).headers["x-request-id"]
         assert len(made) == 32
+
+    def test_one_that_a_server_in_front_gave_is_kept_unless_it_is_endless(self, serve: Serve) -> None:
+        server = serve()
+        server.running.config.loaded_app.app = IdOfServe(server.running.config.loaded_app.app)
+        for given in ("no good", "abc-1"):
+            reply = server.client.post(CHAT, json=WHO, headers={"X-Request-Id": given})
+            assert (reply.json()["aag"]["request_id"], reply.json()["id"]) == (given, f"chatcmpl-{given}")
+            assert "x-request-id" not in reply.headers, "who is in front adds it"
+        endless = server.client.post(CHAT, json=WHO, headers={"X-Request-Id": "x" * 201})
+        assert (endless.status_code, error(endless)["code"]) == (400, "invalid_value")
+
+    def test_a_page_elsewhere_may_use_the_official_client(self, serve: Serve) -> None:
+        sent = "authorization,content-type,x-stainless-arch,x-stainless-lang,x-stainless-os,x-stainless-retry-count"
+        asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        named = serve(cors_origins=["https://app.example"]).client
+        allowed = named.options(CHAT, headers=asked | {"Access-Control-Request-Headers": sent})
+        assert allowed.status_code == 200
+        assert set(allowed.headers["access-control-allow-headers"].replace(" ", "").split(",")) >= set(sent.split(","))
 
     def test_other_sites_are_kept_out_unless_named(self, serve: Serve) -> None:
         preflight = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}

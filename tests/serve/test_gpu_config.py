@@ -44,6 +44,9 @@ def test_it_is_the_application_of_the_default_file_on_vllm(config: dict[str, Any
     assert ours["import_path"] == theirs["import_path"]
     assert [each["name"] for each in ours["deployments"]] == [each["name"] for each in theirs["deployments"]]
     assert config["http_options"]["host"] == "127.0.0.1"
+    assert (
+        section.endpoint.hosts == AppSection.model_validate(theirs["args"]).endpoint.hosts == ("localhost", "127.0.0.1", "::1")
+    )
     assert section.decoding.engine == "vllm"
 
 
@@ -53,12 +56,16 @@ def test_the_engine_gets_the_gpus_it_uses(application: ServeApplicationSchema, s
     assert options.num_gpus == section.decoding.vllm.parallel
 
 
-def test_adapters_stand_in_memory_and_have_room_for_what_the_gpu_job_trains(section: AppSection):
+def test_adapters_stand_in_memory_and_have_room_for_what_the_gpu_job_trains(
+    application: ServeApplicationSchema, section: AppSection
+):
     trained = load_config(TrainAagConfig, ROOT / "configs" / "gpu_node.yaml", [])
     assert section.decoding.vllm.adapters.is_relative_to("/dev/shm")
     assert trained.reader.lora.rank + trained.reader.hypernetwork.rank <= section.decoding.vllm.rank
     assert trained.generator.lora.rank <= section.decoding.vllm.rank
-    longest = section.endpoint.answer.budget.tokens + section.endpoint.answer.budget.answer_tokens
+    (answering,) = [each for each in application.deployments if each.name == "answering"]
+    budget = section.endpoint.answer.overlaid(answering.user_config or {}).budget
+    longest = budget.tokens + budget.answer_tokens
     assert section.decoding.vllm.context is not None
     assert longest < section.decoding.vllm.context
 

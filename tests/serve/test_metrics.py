@@ -22,11 +22,12 @@ from aag_ray.answer.event import Cited, Failed, Known
 from aag_ray.answer.parts import Unavailable
 from aag_ray.answer.provenance import Origin, Provenance
 from aag_ray.pipelines.metrics import PIPELINES, Measure, Meters
-from aag_ray.serve.metrics import ANSWERING, ENGINE, EXTRACTOR, WEB, AnsweringMeters, EngineMeters, ending
+from aag_ray.serve.metrics import ANSWERING, ENGINE, EXTRACTOR, GATEWAY, WEB, AnsweringMeters, EngineMeters, ending
+from aag_ray.train.meters import TRAINING
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
-SERVED = (*ANSWERING, *WEB, *EXTRACTOR, *ENGINE)
+SERVED = (*GATEWAY, *ANSWERING, *WEB, *EXTRACTOR, *ENGINE)
 
 
 @dataclass
@@ -112,10 +113,13 @@ def test_every_stage_of_a_request_is_counted_and_timed(app: Observed):
         *("ray_aag_answers_total", "ray_aag_answer_seconds_count", "ray_aag_stage_seconds_count", "ray_aag_tokens_total"),
         *("ray_aag_searches_total", "ray_aag_search_seconds_count", "ray_aag_fetches_total", "ray_aag_fetched_bytes_total"),
         *("ray_aag_page_cache_total", "ray_aag_extractions_total", "ray_aag_extract_tokens_total", "ray_aag_sources_total"),
-        *("ray_aag_engine_calls_total", "ray_aag_engine_tokens_total"),
+        *("ray_aag_engine_calls_total", "ray_aag_engine_tokens_total", "ray_aag_parses_total", "ray_aag_requests_waiting"),
     }
-    once, twice = ("searches_total", "extractions_total"), ("answers_total", "answer_seconds_count")
+    assert app.ask("gpt-9").status_code == 404
+    once = ("searches_total", "extractions_total", "refusals_total")
+    twice = ("answers_total", "answer_seconds_count", "client_requests_total", "parses_total")
     expected = {f"ray_aag_{name}": 1.0 for name in once} | {f"ray_aag_{name}": 2.0 for name in twice}
+    expected["ray_aag_requests_in_flight"] = 0.0
     found = app.series(expected, wanted)
     assert {name: found.get(name) for name in expected} == expected
     assert wanted <= set(found)
@@ -142,6 +146,12 @@ def test_a_request_can_be_followed_through_all_logs_by_its_id(app: Observed):
         assert any(line.startswith(told) for line in lines[deployment]), lines
 
 
+def test_an_id_that_is_none_of_ours_is_kept_everywhere_too(app: Observed):
+    reply = app.ask("aag", **{"X-Request-Id": "no good"})
+    assert reply.headers["X-Request-Id"] == reply.json()["aag"]["request_id"] == "no good"
+    assert set(app.lines("no good")) == {"gateway", "answering", "engine"}
+
+
 def test_an_id_that_the_server_made_is_the_one_in_its_logs(app: Observed):
     identity = app.ask("aag").headers["X-Request-Id"]
     assert set(app.lines(identity)) == {"gateway", "answering", "engine"}
@@ -153,10 +163,12 @@ def test_no_log_holds_a_question(app: Observed):
 
 
 def test_names_follow_prometheus_and_are_used_once():
-    names = [measure.name for measure in (*SERVED, *PIPELINES)]
+    names = [measure.name for measure in (*SERVED, *PIPELINES, *TRAINING)]
     assert len(set(names)) == len(names)
     with pytest.raises(ValueError, match="aag_speed: a metric is called aag_"):
         Measure("aag_speed", "not with its unit")
+    with pytest.raises(ValueError, match="neither if it is a gauge"):
+        Measure("aag_waits_total", "counts and does not", gauge=True)
     with pytest.raises(KeyError):
         Meters(()).count("aag_unheard_of_total")
 

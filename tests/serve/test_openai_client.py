@@ -10,6 +10,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from aag_ray.answer.parts import Unavailable
+from aag_ray.config import SearchSection
+from aag_ray.web.search.pool import SearchPool
 
 WHY = "the official client is in the test extra"
 openai: Any = pytest.importorskip("openai", reason=WHY)
@@ -188,6 +190,16 @@ class TestResponses:
         assert reply.output_text[annotation.start_index : annotation.end_index]
         assert reply.usage.total_tokens == reply.usage.input_tokens + reply.usage.output_tokens
         assert reply.aag["ignored"] == ["instructions"]
+
+    def test_a_search_that_failed_is_never_called_completed(self, client: Any) -> None:
+        nobody = SearchPool(SearchSection(providers=()))
+        events = list(client(pool=nobody).responses.create(model="aag-auto", input="Who?", stream=True))
+        for event in events:
+            EVENT.validate_python(event.model_dump(warnings=False))
+        ended = [event.item for event in events if event.type == "response.output_item.done"]
+        assert [(item.type, item.status) for item in ended] == [("web_search_call", "failed"), ("message", "completed")]
+        assert "response.web_search_call.completed" not in {event.type for event in events}
+        assert [item.status for item in events[-1].response.output] == ["failed", "completed"]
 
     def test_its_output_can_be_sent_back(self, client: Any, web: Any) -> None:
         made, question = client(), web.questions[0]["question"]

@@ -290,6 +290,25 @@ class TestCitations:
         expect(seen.last.get_by_text("no page that was read says this")).to_be_visible()
         shown = seen.last.locator(".supported").last.text_content()
         assert shown in seen.last.locator(".answer").text_content()
+        expect(seen.last.locator(".badge")).to_have_text("From 1 page")
+
+    def test_an_answer_that_no_page_supports_is_marked_and_does_not_look_good(
+        self, visit: Any, serve: Serve, models: Any, web: Any
+    ):
+        seen = visit(serve(models(known="It is Lima.")))
+        colours = []
+        for writes in (lambda evidence: evidence[0].text, lambda _: "Nine purple dragons founded Atlantis."):
+            seen.server.models.writes = writes
+            seen.answered(web.questions[0]["question"], mode="web")
+            colours.append(seen.last.locator(".badge").evaluate("badge => getComputedStyle(badge).color"))
+        expect(seen.last.locator(".unsupported")).to_have_text("Nine purple dragons founded Atlantis.")
+        expect(seen.last.get_by_text("no page that was read says this")).to_be_visible()
+        expect(seen.last.locator(".badge")).to_have_text("From 1 page, unsupported")
+        assert colours[0] != colours[1]
+        seen.answered(mode="memory")
+        expect(seen.last.locator(".badge")).to_have_text("From memory")
+        expect(seen.last.locator(".unsupported")).to_have_count(0)
+        expect(seen.last.locator(".legend")).to_be_hidden()
 
 
 class TestHostileText:

@@ -9,13 +9,14 @@ from aag_ray.artifacts import Run, RunError
 from aag_ray.config import JobConfig, RunSection
 from aag_ray.train.staged import run_stages, stage_fingerprints
 
-DECIDES = {"sow": ("seeds",), "water": ("litres",), "harvest": ("seeds", "litres")}
+DECIDES = {"sow": ("seeds", "soil"), "water": ("litres",), "harvest": ("seeds", "litres")}
 
 
 class GardenConfig(JobConfig):
     seeds: int = 3
     litres: int = 2
     colour: str = "green"
+    soil: Path | None = None
 
 
 class Garden:
@@ -59,6 +60,17 @@ def test_a_changed_setting_redoes_its_stage_and_all_after_it(tmp_path: Path):
     assert garden.done[3:] == ["water", "harvest"]
     garden.grow(tmp_path, litres=5, colour="red")
     assert len(garden.done) == 5
+
+
+def test_a_file_that_changed_redoes_the_stage_that_reads_it(tmp_path: Path):
+    garden, soil = Garden(), tmp_path / "soil.txt"
+    soil.write_text("clay")
+    garden.grow(tmp_path, soil=soil)
+    garden.grow(tmp_path, soil=soil)
+    assert len(garden.done) == 3
+    soil.write_text("sand")
+    garden.grow(tmp_path, soil=soil)
+    assert len(garden.done) == 6
 
 
 def test_a_failed_stage_is_done_again_and_those_before_it_are_not(tmp_path: Path):

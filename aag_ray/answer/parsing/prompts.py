@@ -15,10 +15,21 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from aag_ray.answer.parsed import MAX_CHARACTERS, MAX_QUERIES
+from aag_ray.web.search.request import Freshness
+
 TURNS = 4
 TURN_CHARACTERS = 240
 YES, NO = " true", " false"
 _SEARCHES = ', "queries": ['
+# The texts of `search_target`, without its newline: JSON as `json.dumps` writes it, of strings that hold something to see.
+_LETTER, _ESCAPED = r'[^"\\\x00-\x1f\x7f-\x9f]', r'\\["\\]'
+_BLANKS = r"\x20\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_TEXT = rf'"(?:{_LETTER[:-1]}{_BLANKS}]|{_ESCAPED})(?:{_LETTER}|{_ESCAPED}){{0,{MAX_CHARACTERS - 1}}}"'
+_LANGUAGE = '(?:null|"[a-z]{2,3}(?:-[A-Z]{2})?")'
+_FRESHNESS = f'"(?:{"|".join(["none", *Freshness])})"'
+_SEARCH = rf'\{{"q": {_TEXT}, "lang": {_LANGUAGE}, "freshness": {_FRESHNESS}\}}'
+SEARCHES = rf"{_SEARCH}(?:, {_SEARCH}){{0,{MAX_QUERIES - 1}}}\]\}}"
 
 
 def rewrite_prompt(conversation: Sequence[tuple[str, str]]) -> str:

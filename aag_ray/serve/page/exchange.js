@@ -9,7 +9,7 @@ export class Exchange {
   constructor(question) {
     this.element = byId("exchange").content.firstElementChild.cloneNode(true);
     this.text = "";
-    this.cited = 0;
+    this.checked = { citations: [], sentences: [] };
     this.part(".asked").textContent = question;
     byId("conversation").append(this.element);
     this.status("Thinking …");
@@ -39,7 +39,7 @@ export class Exchange {
     if (own?.event === "understood" && own.search) this.status(`Searching: ${own.queries.map((each) => each.q).join(" · ")}`);
     if (own?.event === "sources") this.showSources(own);
     if (own?.event === "remembered") this.showMemory(own);
-    if (own?.event === "citations") this.showCitations(own);
+    if (own?.event === "citations") this.checked = own;
     if (own?.event === "provenance") this.showProvenance(own);
     if (own?.event === "given_up") this.showGivenUp(own);
     if (own?.event === "done") this.showTimes(own.seconds);
@@ -69,17 +69,24 @@ export class Exchange {
   }
 
   showProvenance({ provenance, told, detail }) {
+    const { sentences } = this.checked;
+    const fromPages = provenance !== "from_memory"; // which no page is expected to say
+    const proven = sentences.some((sentence) => sentence.state === "supported");
+    const unsupported = fromPages && sentences.some((sentence) => sentence.state === "unsupported");
     const badge = this.part(".badge");
-    badge.textContent = told;
-    badge.className = `badge ${provenance}`;
+    badge.textContent = unsupported && !proven ? `${told}, unsupported` : told;
+    badge.className = `badge ${provenance}${proven ? " proven" : ""}`;
     badge.hidden = false;
+    if (fromPages) this.showCitations();
+    this.part(".legend").hidden = !unsupported;
     this.part(".why").textContent = detail;
     this.part(".why").hidden = !detail;
     this.part(".answer").classList.toggle("none", !ANSWERED.has(provenance));
   }
 
   // Indices count code points, JavaScript's strings count UTF-16 units: the text is cut as an array of characters.
-  showCitations({ citations, sentences }) {
+  showCitations() {
+    const { citations, sentences } = this.checked;
     const characters = Array.from(this.text);
     const pieces = [];
     let place = 0;
@@ -93,10 +100,7 @@ export class Exchange {
       place = sentence.end_index;
     }
     pieces.push(characters.slice(place).join(""));
-    this.cited = citations.length;
-    if (!this.cited) return;
     this.part(".answer").replaceChildren(...pieces);
-    this.part(".legend").hidden = !sentences.some((sentence) => sentence.state === "unsupported");
   }
 
   showGivenUp({ step, detail }) {
@@ -123,7 +127,8 @@ export class Exchange {
   // A screen reader hears the answer once and whole, not each of its pieces.
   end() {
     this.settle();
-    const cited = this.cited ? ` ${this.cited} citation${this.cited === 1 ? "" : "s"}.` : "";
+    const { length } = this.checked.citations;
+    const cited = length ? ` ${length} citation${length === 1 ? "" : "s"}.` : "";
     announce(`${this.part(".badge").textContent}. ${this.text}${cited}`);
   }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from aag_ray.answer.parsed import read_parsed
 from aag_ray.answer.parsing import prompts
+from aag_ray.llm.forms import Expression
 from aag_ray.web.search.request import SearchRequest
 
 TODAY = date(2026, 5, 4)
@@ -32,6 +34,19 @@ def test_what_is_learned_is_what_is_read(question: str, queries: list[dict[str, 
     assert (parsed.question, parsed.search) == (question.strip(), True)
     expected = [SearchRequest(each["q"], language=each["lang"]) for each in queries]
     assert [(each.query, each.language) for each in parsed.queries] == [(each.query, each.language) for each in expected]
+
+
+@given(st.lists(QUERY, min_size=1, max_size=4))
+def test_what_is_learned_is_of_the_form_that_decoding_is_held_to(queries: list[dict[str, Any]]):
+    written = prompts.search_target([{name: each[name] for name in ("q", "lang", "freshness")} for each in queries]).strip("\n")
+    plain = all(each["q"].isprintable() and each["q"] == each["q"].strip() for each in queries)
+    assert not plain or Expression(prompts.SEARCHES).allow(written, ended=True)
+
+
+@given(st.from_regex(re.compile(prompts.SEARCHES), fullmatch=True))
+def test_whatever_has_that_form_is_read(written: str):
+    parsed = read_parsed(prompts.whole_output("Who?", True, written))
+    assert 1 <= len(parsed.queries) <= 4
 
 
 @given(TEXT)
