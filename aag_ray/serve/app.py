@@ -61,7 +61,7 @@ class IdOfServe:
                 del MutableHeaders(scope=message)["X-Request-Id"]
             await send(message)
 
-        if (identity := Headers(scope=scope).get("x-request-id")) is not None:
+        if scope["type"] == "http" and (identity := Headers(scope=scope).get("x-request-id")) is not None:
             scope.setdefault("state", {})["identity"] = identity
         await self.app(scope, receive, without)
 
