@@ -1,6 +1,7 @@
 # make train   environment, small real model, a local Ray, the AAG job, result table     PRESET=quick|embedded|nq_open  FRESH=1
 # make serve   the page and the OpenAI-compatible endpoint on http://127.0.0.1:8000, until Ctrl-C
-# make test    environment, lint, types, import contracts, all tests
+# make test    environment, lint, types, import contracts, all tests but those of the next two lines
+# make test-nodes  the longer jobs on a cluster of several nodes
 # make test-vllm   the tests of vLLM's engine, on an x86-64 CPU, in an environment of its own (5 GB)
 # make clean   removes the environment and caches, never a run
 
@@ -25,7 +26,7 @@ comma := ,
 install = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e "$(1)" \
 	|| { echo "uv did not manage; trying pip, which takes some minutes" >&2; $(BIN)/python -m pip install -c constraints.txt -e "$(1)"; }
 
-.PHONY: help train serve test test-vllm clean
+.PHONY: help train serve test test-nodes test-vllm clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -42,6 +43,9 @@ test: $(TESTABLE)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-nodes: $(TESTABLE)
+	$(BIN)/python -m pytest -m nodes tests/cluster
 
 # Without signs of life to its makers, and with all that its processes say to each other kept on this machine.
 test-vllm: $(VLLM)/.testable

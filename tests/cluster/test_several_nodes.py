@@ -93,6 +93,7 @@ def test_extractor(tiny_encoder_folder: Path, job: Any):
     assert set(measured["systems"]) >= {"bm25", "scorer"}
 
 
+@pytest.mark.nodes
 def test_parser(tiny_model_folder: Path, job: Any):
     data = {"contexts": 1, "languages": ["de", "fr", "es"], "foreign": 0.5, "world": {**FEW, "min_city_population": 1000000}}
     measured, titles = job(
@@ -117,6 +118,7 @@ def test_instructions(tiny_model_folder: Path, job: Any):
     assert made["positives"] > 0
 
 
+@pytest.mark.nodes
 def test_aag(tiny_model_folder: Path, job: Any):
     model = model_of(tiny_model_folder)
     measured, titles = job(
@@ -141,6 +143,7 @@ def test_aag(tiny_model_folder: Path, job: Any):
     job("export_instructions")
 
 
+@pytest.mark.nodes
 def test_fid(tiny_t5: T5ForConditionalGeneration, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path, job: Any):
     tiny_t5.save_pretrained(tmp_path / "t5")
     tiny_tokenizer.save_pretrained(tmp_path / "t5")
@@ -163,6 +166,7 @@ def test_fid(tiny_t5: T5ForConditionalGeneration, tiny_tokenizer: PreTrainedToke
     assert spread(titles, TRAINS)
 
 
+@pytest.mark.nodes
 def test_knowledge(tiny_model_folder: Path, job: Any):
     measured, titles = job(
         "train_knowledge",
