@@ -87,6 +87,8 @@ def _tag_extractor(section: ExtractSection, folder: Path | None) -> Extractor:
     from aag_ray.llm.load import load_model
 
     model = section.model if "model" in section.model_fields_set else ModelSection()
+    if model.name == ExtractSection().model.name:  # an encoder, which nobody meant: what was set is the rest of the section
+        model = model.model_copy(update={"name": ModelSection().name})
     try:
         pages = load_windows(folder) if folder is not None else None
         if folder is not None and not (folder / ADAPTER_FILE).is_file():

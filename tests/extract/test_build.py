@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 
 from aag_ray.config import ExtractSection, ModelSection, PagesSection
 from aag_ray.extract.build import ExtractorError, build_extractor, tag_page, with_newest_scorer
+from aag_ray.extract.tag_model import TagExtractor
 from aag_ray.llm.adapters import StaticLora
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.resolve import ModelNotFound
@@ -39,6 +42,14 @@ def test_tags_are_emitted_by_the_model_named(tiny_model_folder: Path) -> None:
     extraction = extractor.extract("gold", [tag_page("Gold is a metal.\n\nRain is wet.").tagged])
     assert extraction.extractor == "tags"
     assert extraction.pages[0].detail in ("", "no span scores 0 or more")
+
+
+@pytest.mark.model
+def test_tags_keep_their_own_model_where_another_key_of_it_is_set() -> None:
+    extractor = build_extractor(ExtractSection.model_validate({"extractor": "tags", "model": {"dtype": "float32"}}))
+    assert isinstance(extractor, TagExtractor)
+    assert isinstance(extractor.model, LlamaForCausalLM)
+    assert extractor.model.dtype is torch.float32
 
 
 def test_a_whole_model_can_be_the_checkpoint_of_tags(tiny_model_folder: Path) -> None:
