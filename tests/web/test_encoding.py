@@ -1,7 +1,7 @@
 """Bytes to text: by mark, header, meta tag, UTF-8 or detection, and never an exception."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aag_ray.web.encoding import WEB_ENCODINGS, decode_page
@@ -89,4 +89,6 @@ def test_any_bytes_under_any_claim_are_text(body: bytes, charset: str):
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]))
 def test_text_under_its_own_mark_comes_back(text: str, encoding: str):
+    # A mark of UTF-16 and a NUL after it are the mark of UTF-32, too.
+    assume(encoding != "utf-16-le" or not text.startswith("\0"))
     assert decode_page(f"\ufeff{text}".encode(encoding), "text/html; charset=koi8-r").text == text
