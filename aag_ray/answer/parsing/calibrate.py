@@ -54,12 +54,13 @@ def likelihood_odds(likelihood: float) -> float:
 
 
 def fit_platt(log_odds: Sequence[float], labels: Sequence[bool]) -> Platt:
-    """Raises ValueError without examples."""
+    """What turns log odds into probabilities of the labels (Platt 1999). Raises ValueError without examples."""
     return Platt(*_fitted([[odds] for odds in log_odds], labels, [1.0, 0.0]))
 
 
 def fit_weighing(log_odds: Sequence[float], likelihoods: Sequence[float], labels: Sequence[bool]) -> Weighing:
-    """With the threshold of a believed probability at equal costs, 0.5. Raises ValueError without examples."""
+    """What turns both signals into the probability of the labels, by the same regression. Its threshold is still 0.5, that of a
+    believed probability at equal costs. Raises ValueError without examples."""
     rows = [[odds, likelihood_odds(each)] for odds, each in zip(log_odds, likelihoods, strict=True)]
     return Weighing(*_fitted(rows, labels, [1.0, 0.0, 0.0]))
 
