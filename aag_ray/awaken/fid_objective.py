@@ -77,6 +77,9 @@ class FidObjective(Objective):
             terms |= alignment(self.distill, student, lesson, taught, question)
         weights = self.distill.weights | {"co_train": self.distill.co_train}
         loss = terms.pop("combined", terms["nll"])
+        if self.co_trained is not None and not taught:  # it has nothing to learn here, yet its gradients are exchanged
+            first = [self.co_trained.tokens(examples[0]["inputs"])]
+            loss = loss + 0 * self._read(self.co_trained, first, examples[:1], self._targets(examples[:1]))[0].sum()
         return {**terms, "loss": loss + sum(weights[name] * term for name, term in terms.items() if name in weights)}
 
     def _targets(self, examples: Sequence[Example]) -> TargetBatch:

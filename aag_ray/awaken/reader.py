@@ -91,7 +91,7 @@ class ReaderObjective(Objective):
         given = [self.lora()] if self.lora is not None else []
         rows = [number for number, example in enumerate(examples) if example.get("condition")]
         if self.hypernetwork is None or not rows:
-            return given
+            return [*given, *self._unused(examples)]
         texts = [examples[row]["condition"] for row in rows]
         different = list(dict.fromkeys(texts))
         own: Adapter = self.hypernetwork(read_conditions(self.loaded, self.hypernetwork, different, self.longest))
@@ -102,6 +102,13 @@ class ReaderObjective(Objective):
             index = torch.tensor(rows, device=self.loaded.device)
             own = own.map(lambda t: t.new_zeros(len(examples), *t.shape[1:]).index_copy(0, index, t))
         return [*given, own]
+
+    def _unused(self, examples: Sequence[Example]) -> list[Adapter]:
+        """An adapter of zeros that the hypernetwork nevertheless made, so that training it gives it a gradient, of zeros."""
+        if self.hypernetwork is None or not torch.is_grad_enabled():
+            return []
+        any_text = read_conditions(self.loaded, self.hypernetwork, [examples[0]["prompt"]], self.longest)
+        return [self.hypernetwork(any_text).map(lambda t: t * 0)]
 
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         examples = [row for example in examples for row in _rows(example)]

@@ -72,8 +72,8 @@ class ScorerSection(Section):
     """The one-pass span scorer: a pretrained encoder (or decoder) with a small head, read in windows of `window` tokens.
 
     Spans that help count `positive_weight` times in the loss. For each window with evidence, up to `empty_windows` without
-    are trained on: the half of them in which most of the question stands, and as many others. `model.dtype` is that of
-    products; weights are float32.
+    are trained on: the half of them in which most of the question stands, and as many others. The lowest `frozen_layers`
+    stay as they are, and so do the embeddings below. `model.dtype` is that of products; weights are float32.
 
     What a trained span scorer in the folder `teacher` says of training pages, or what the file `teacher_scores` does
     ({"id", "scores"} a JSON line: a page's id, and for each of its spans a number from 0 to 1), counts `teacher_weight` in the
@@ -84,6 +84,7 @@ class ScorerSection(Section):
     window: Positive = 256
     empty_windows: float = Field(default=1.5, ge=0)
     width: Positive = 192
+    frozen_layers: Natural = 0
     positive_weight: float = Field(default=4.0, gt=0)
     teacher: Path | None = None
     teacher_scores: Path | None = None
@@ -256,9 +257,8 @@ class InstructionsSection(Section):
     `teacher` is who labels: `gold` knows the answers of the questions and needles in `data`; `local` is `model`; `endpoint`
     is asked over HTTP. The last two are asked twice, for the information and to check it, and label the requests and pages of
     `rows`, a file as `aag extract --input` reads it, and of `log`; with neither, the pages of `data`.
-    `negatives` is the share of the set in which nothing is relevant.
-    `similarity` is that from which pages count as near-duplicates. Windows hold up to `window_tokens`, counted by `model`.
-    All `actors` together keep to the rate and the concurrency of `endpoint`.
+    `negatives` is the share in which nothing is relevant. Pages are near-duplicates from `similarity` on. Windows hold up to
+    `window_tokens`, counted by `model`. All `actors` together keep to the rate and the concurrency of `endpoint`.
     """
 
     teacher: Literal["gold", "local", "endpoint"] = "gold"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from aag_ray.extract.scorer import SpanScorer
 from aag_ray.llm.objective import Example, Objective
@@ -22,12 +22,17 @@ class ScorerObjective(Objective):
     Loss: binary cross-entropy of every span, positives weighted by `positive_weight`; binary cross-entropy of the window's own
     score, which should be its best label's; and, counted as much as that, minus the log-probability that a softmax over the
     spans gives to those that help, each for as much of it as its label has of the best.
+
+    With `frozen_layers` only the layers of the encoder above those are trained, beside the heads: each step then takes less
+    time. Raises ValueError if the encoder has fewer.
     """
 
-    def __init__(self, scorer: SpanScorer, positive_weight: float = 4.0) -> None:
+    def __init__(self, scorer: SpanScorer, positive_weight: float = 4.0, frozen_layers: int = 0) -> None:
         super().__init__()
         self.scorer, self.positive_weight = scorer, positive_weight
         scorer.requires_grad_(True)
+        if frozen_layers:
+            _train_above(scorer.encoder, frozen_layers)
 
     def length(self, example: Example) -> int:
         return len(example["ids"])
@@ -65,3 +70,11 @@ class ScorerObjective(Objective):
 
     def save_pretrained(self, folder: Path) -> None:
         self.scorer.save_pretrained(folder)
+
+
+def _train_above(encoder: nn.Module, frozen: int) -> None:
+    layers = max((each for each in encoder.modules() if isinstance(each, nn.ModuleList)), key=len, default=nn.ModuleList())
+    if frozen > len(layers):
+        raise ValueError(f"scorer.frozen_layers={frozen} is more than the {len(layers)} layers of the encoder")
+    encoder.requires_grad_(False)
+    layers[frozen:].requires_grad_(True)

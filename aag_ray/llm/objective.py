@@ -36,7 +36,11 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        """Scalar loss terms of a micro-batch. `loss` is the one to minimise (a mean over examples), the rest is logged."""
+        """Scalar loss terms of a micro-batch. `loss` is the one to minimise (a mean over examples), the rest is logged.
+
+        Every trained parameter gets a gradient from it, be it of zeros, whatever the examples: several workers exchange their
+        gradients, each of examples of its own, and one that has others than the rest breaks the exchange.
+        """
 
     @abstractmethod
     def score(self, examples: Sequence[Example]) -> list[float]:

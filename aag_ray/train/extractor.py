@@ -107,7 +107,7 @@ def build_scorer(section: ScorerSection, seed: int, device: torch.device) -> Any
 
     model: ModelSection = section.model
     made = SpanScorer.new(model, window=section.window, width=section.width, seed=seed, device=str(device))
-    return ScorerObjective(made, section.positive_weight)
+    return ScorerObjective(made, section.positive_weight, section.frozen_layers)
 
 
 def windows(scorer: Any, examples: Iterable[ExtractionExample]) -> Iterator[dict[str, Any]]:

@@ -253,6 +253,17 @@ class TestCoTraining:
                 assert not parameter.requires_grad
         assert all(p.grad is None for p in alone.reader.parameters())
 
+    def test_gives_a_teacher_that_nobody_reads_with_gradients_of_zeros(self, pair):
+        """Workers exchange them: one whose rows have no teacher must not have fewer than the others."""
+        one, untaught = pair(1.0), [EXAMPLES[2]]
+        losses = one(untaught)
+        assert "co_train" not in losses
+        assert float(losses["loss"].detach()) == pytest.approx(terms(pair(0.0), untaught)["loss"], abs=1e-5)
+        losses["loss"].backward()
+        gradients = [parameter.grad for parameter in one.co_trained.parameters() if parameter.requires_grad]
+        assert gradients
+        assert all(gradient is not None and not gradient.any() for gradient in gradients)
+
     def test_keeps_the_teacher_in_checkpoints_and_beside_the_reader(self, pair, tmp_path):
         one = pair(1.0)
         assert {name.split(".")[0] for name in one.state_dict()} == {"reader", "co_trained"}

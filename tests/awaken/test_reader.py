@@ -75,6 +75,25 @@ def terms(objective, examples=EXAMPLES):
     return {name: value.item() for name, value in objective(examples).items()}
 
 
+def without_gradient(objective, examples):
+    objective.requires_grad_(True)
+    objective(examples)["loss"].backward()
+    return [name for name, parameter in objective.named_parameters() if parameter.grad is None]
+
+
+class TestGradients:
+    def test_reach_everything_that_is_trained_also_where_no_row_has_a_condition(self, build):
+        """Workers exchange them: one whose rows all lack a condition must not have fewer than the others."""
+        assert without_gradient(build(), [EXAMPLES[0], EXAMPLES[3]]) == []
+
+    def test_of_a_hypernetwork_without_any_condition_are_zero_and_change_no_loss(self, build, parts):
+        closed = [EXAMPLES[0], EXAMPLES[3]]
+        objective = build()
+        assert without_gradient(objective, closed) == []
+        assert all(float(parameter.grad.abs().max()) == 0 for parameter in parts[1].parameters())
+        assert terms(objective, closed) == pytest.approx(terms(build(hypernetwork=None), closed))
+
+
 class TestRows:
     def test_without_a_condition_are_read_as_if_there_were_no_hypernetwork(self, build):
         mixed, bare = build().score(EXAMPLES), build(hypernetwork=None).score(EXAMPLES)
