@@ -119,13 +119,14 @@ def test_the_length_is_that_of_the_window(objective: ScorerObjective):
 
 def test_frozen_layers_and_what_lies_below_them_get_no_gradient(tiny_encoder_folder: Path):
     scorer = SpanScorer.new(ModelSection(name=str(tiny_encoder_folder), dtype="float32"), window=128, width=16, device="cpu")
-    layers = len(scorer.encoder.encoder.layer)
+    encoder: Any = scorer.encoder
+    layers = len(encoder.encoder.layer)
     objective = ScorerObjective(scorer, frozen_layers=layers - 1)
     objective([row(scorer, "capital?", SENTENCES, [1, 0, 0])])["loss"].backward()
     trained = {name for name, parameter in scorer.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[0] for name in trained} == {"encoder", "head", "page", "signals", "shift"}
     assert all(f"layer.{layers - 1}." in name for name in trained if name.startswith("encoder."))
-    assert all(not p.requires_grad for p in scorer.encoder.embeddings.parameters())
+    assert all(not p.requires_grad for p in encoder.embeddings.parameters())
 
 
 def test_more_frozen_layers_than_there_are_are_refused(tiny_encoder_folder: Path):
