@@ -5,6 +5,9 @@
 Starts Ray Serve on loopback with the base model alone. The same question is asked of the policy object in this process and over
 HTTP, in turns, one at a time, each on one thread; then over HTTP as streams with several in flight; then by five times as many
 clients as the endpoint has places; then by clients that leave; then `--memory` times, between readings of the replicas' memory.
+
+Beside a model that writes for half a second, the milliseconds that serving adds are lost in noise: `--model tiny` serves a
+random one of a few thousand weights.
 """
 
 from __future__ import annotations
@@ -15,11 +18,14 @@ import json
 import os
 import socket
 import statistics
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from tiny_model import tiny_model
 
 QUESTION = "What is the capital of Mozambique?"
 IN_FLIGHT, WAITING = 16, 32
@@ -31,7 +37,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60)
     parser.add_argument("--flight", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--memory", type=int, default=1000, help="requests between the two readings of memory")
-    parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--model", default="smollm2-135m-instruct", help="or tiny")
     parser.add_argument("--tokens", type=int, default=8, help="answer tokens of each request")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
@@ -50,8 +56,9 @@ def main() -> None:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
+    folder = tempfile.TemporaryDirectory()
     settings = {
-        "model": {"name": options.model},
+        "model": {"name": str(tiny_model(Path(folder.name))) if options.model == "tiny" else options.model},
         "runs": "/nonexistent",
         "extract": {"extractor": "bm25"},
         "endpoint": {
@@ -68,6 +75,7 @@ def main() -> None:
     finally:
         serve.shutdown()
         ray.shutdown()
+        folder.cleanup()
     result |= {"benchmark": "serve", "options": vars(options) | {"out": str(options.out)}, "machine": describe_machine()}
     print(json.dumps({key: value for key, value in result.items() if key != "raw"}, indent=2))
     if options.out is not None:

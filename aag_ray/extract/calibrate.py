@@ -15,15 +15,17 @@ from aag_ray.extract.gold import holds_answer
 from aag_ray.extract.scorer import Calibration, SpanScorer
 
 THRESHOLDS = 200
+# How many needless spans an answer is worth: a reader passes over what does not help, and has nothing where evidence is missed.
+MISSED = 2
 MARGINS = tuple(step / 4 for step in range(40, 0, -1))
 
 
 def fit_calibration(scorer: SpanScorer, examples: Sequence[ExtractionExample], batch: int = 16) -> Calibration:
     """Logistic regression of "this span is gold" on its logit and its window's (Platt 1999), then threshold and margin.
 
-    The threshold is the one at which most pages end as they should: a page with gold keeps a span that helps, a page
-    without is left with none, both kinds counting half. The margin is the one that then gives the best mean F1 of the
-    chosen spans, the widest of equals. Raises ValueError without pages of both kinds.
+    The threshold is the one at which most pages end as they should: a page with gold keeps a span that helps, which counts
+    MISSED times, and a page without is left with none. The margin is the one that then gives the best mean F1 of the chosen
+    spans, the widest of equals. Raises ValueError without pages of both kinds.
     """
     spans, pages, labels, owners = _logits(scorer, examples, batch)
     relevant = torch.tensor([example.relevant for example in examples])
@@ -47,7 +49,7 @@ def fit_calibration(scorer: SpanScorer, examples: Sequence[ExtractionExample], b
     candidates = candidates[:: max(1, len(candidates) // THRESHOLDS)]
     kept = (best_right[relevant].unsqueeze(0) >= candidates.unsqueeze(1)).float().mean(1)
     empty = (best_any[~relevant].unsqueeze(0) < candidates.unsqueeze(1)).float().mean(1)
-    threshold = min(max(float(candidates[int((kept + empty).argmax())]), 0.0), 1.0)
+    threshold = min(max(float(candidates[int((MISSED * kept + empty).argmax())]), 0.0), 1.0)
     wide = Calibration(scale, page, shift, threshold, fitted=True)
     parts = scores.split(torch.bincount(owners, minlength=len(examples)).tolist())
     asked = [(part.numpy(), each.gold) for part, each in zip(parts, examples, strict=True) if each.gold]

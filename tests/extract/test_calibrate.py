@@ -77,6 +77,21 @@ def test_the_margin_is_as_wide_as_does_no_harm(scorer: SpanScorer):
     assert fit_calibration(scorer, pages()).margin == max(MARGINS)  # the threshold alone is right already
 
 
+def test_an_answer_that_is_missed_counts_more_than_a_needless_span(scorer: SpanScorer):
+    """A third of the answers score as low as the lures on half of the empty pages, which is less bad to keep."""
+    texts = [("Does zinc melt at noon: zinc melts at noon.", True)] * 4 + [("Of noon.", True)] * 2
+    texts += [("At noon.", False)] * 3 + [("Snow falls.", False)] * 3
+    made = []
+    for number, (text, relevant) in enumerate(texts):
+        page = assemble([Piece(BlockKind.PARAGRAPH, text)], f"m{number}", Metadata(), 10**6).page
+        assert page is not None
+        made.append(example(str(number), "Does zinc melt at noon?", page, (1,) if relevant else (), "test"))
+    scorer.calibration = fit_calibration(scorer, made)
+    best = [max(scorer.score(scorer.windows(each.question, [each.tagged]))[0][0]) for each in made]
+    kept = [score >= scorer.calibration.threshold for score in best]
+    assert kept == [True] * 9 + [False] * 3
+
+
 def test_it_needs_pages_of_both_kinds(scorer: SpanScorer):
     for part in (pages()[::2], pages()[1::2]):
         with pytest.raises(ValueError, match="with evidence and dev pages without"):
