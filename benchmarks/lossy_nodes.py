@@ -30,7 +30,10 @@ class Nodes:
 
     def start(self, workers: int, cpus: int) -> None:
         import ray
+        from ray._common.utils import get_ray_address_file
 
+        # There the cluster writes its address, whatever folder it is told to use, and makes none: no Ray may have run here yet.
+        Path(get_ray_address_file(None)).parent.mkdir(parents=True, exist_ok=True)
         small = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
         self.cluster.add_node(num_cpus=0, temp_dir=str(self.folder), **small)
         for _ in range(workers):
