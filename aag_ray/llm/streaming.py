@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -80,7 +80,8 @@ class StreamingEngine:
         shared: Sequence[Adapter] = (),
         form: Form | None = None,
     ) -> AsyncGenerator[StreamPiece, None]:
-        """The text's pieces. `adapter` holds one example. Closing the generator ends the row within a token.
+        """The text's pieces, each of a token or, where nobody was there to take them, of all since the last. `adapter` holds
+        one example. Closing the generator ends the row within a token.
 
         With a `form` the text is of it, or a beginning of one where `max_new_tokens` ends it.
 
@@ -108,6 +109,12 @@ class StreamingEngine:
                 piece = await pieces.get()
                 if isinstance(piece, BaseException):
                     raise piece
+                while not pieces.empty():  # what came while the last piece was on its way goes out in one
+                    following = pieces.get_nowait()
+                    if isinstance(following, BaseException):
+                        pieces.put_nowait(following)
+                        break
+                    piece = replace(following, text=piece.text + following.text)
                 yield piece
                 if piece.end:
                     return

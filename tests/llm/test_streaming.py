@@ -53,6 +53,21 @@ async def test_streamed_texts_are_those_of_the_batch_engine(engine: StreamingEng
 
 
 @pytest.mark.asyncio
+async def test_what_was_written_while_nobody_took_it_comes_in_one_piece(engine: StreamingEngine):
+    expected = await text_of(engine, PROMPTS[0])
+    assert len(expected) > 2
+    taken = []
+    async with aclosing(engine.stream(PROMPTS[0], max_new_tokens=12)) as stream:
+        async for piece in stream:
+            taken.append(piece)
+            await engine.call(lambda: None)  # done when the batch is
+    assert len(taken) == 2
+    assert "".join(piece.text for piece in taken) == "".join(piece.text for piece in expected)
+    assert (taken[-1].end, taken[-1].new_tokens) == (expected[-1].end, expected[-1].new_tokens)
+    assert taken[-1].likelihood == expected[-1].likelihood
+
+
+@pytest.mark.asyncio
 async def test_each_row_has_its_own_adapter(engine: StreamingEngine, tiny: LoadedModel):
     own = adapters(tiny, 3)
     whole = TransformersEngine(tiny).generate(PROMPTS, max_new_tokens=12, adapter=own)
