@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aag_ray.artifacts import Run, write_atomically, write_table
+from aag_ray.artifacts import Run, RunError, write_atomically, write_table
 from aag_ray.config import ModelSection, ScorerSection, TrainExtractorConfig
 from aag_ray.extract.examples import ExtractionExample
 from aag_ray.extract.instruction_files import read_examples
@@ -68,17 +68,23 @@ def data(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]
 def scorer(config: TrainExtractorConfig, run: Run, folder: Path) -> dict[str, Any]:
     """Train the span scorer on windows of the training pages, calibrate it on dev, and put it into `model`.
 
-    `unscored_windows` counts those that a teacher said nothing about. Raises RunError for a teacher that cannot be used.
+    `unscored_windows` counts those that a teacher said nothing about. Raises RunError for a teacher that cannot be used, and
+    for more frozen layers than there are.
     """
     from dataclasses import asdict
 
     from aag_ray.artifacts import replaced_folder
     from aag_ray.extract.calibrate import fit_calibration
     from aag_ray.extract.scorer import SpanScorer
+    from aag_ray.extract.scorer_objective import ScorerObjective
     from aag_ray.train.launch import TrainingJob, train
 
     section, unscored = config.scorer, 0
     untrained = SpanScorer.new(section.model, window=section.window, width=section.width, seed=config.seed, device="cpu")
+    try:
+        ScorerObjective(untrained, section.positive_weight, section.frozen_layers)
+    except ValueError as error:  # here once, rather than on every worker and again at each retry
+        raise RunError(str(error)) from error
     files = []
     for split in ("train", "dev"):
         examples = examples_of(run, split)

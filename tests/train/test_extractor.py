@@ -81,6 +81,14 @@ def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_encoder_f
     assert model.stat().st_mtime_ns == before
 
 
+def test_more_frozen_layers_than_there_are_end_before_any_worker_starts(
+    cluster: None, tiny_encoder_folder: Path, tmp_path: Path
+):
+    with pytest.raises(RunError, match=r"scorer\.frozen_layers=99 is more than the \d+ layers of the encoder"):
+        train_extractor(settings(tiny_encoder_folder, tmp_path, "scorer.frozen_layers=99"))
+    assert not (tmp_path / "tiny" / "scorer" / "training").exists()
+
+
 def test_a_trained_scorer_teaches_another(trained: JobResult, tiny_encoder_folder: Path, root: Path, tmp_path: Path):
     teacher = f"scorer.teacher='{root / 'tiny' / 'scorer' / 'model'}'"
     taught = train_extractor(settings(tiny_encoder_folder, tmp_path, teacher, "scorer.teacher_weight=0.75")).metrics["scorer"]
