@@ -15,7 +15,7 @@ from aag_ray.extract.gold import holds_answer
 from aag_ray.extract.scorer import Calibration, SpanScorer
 
 THRESHOLDS = 200
-# How many needless spans an answer is worth: a reader passes over what does not help, and has nothing where evidence is missed.
+# An answer is worth this many empty pages: a reader passes over what does not help, and has nothing where evidence is missed.
 MISSED = 2
 MARGINS = tuple(step / 4 for step in range(40, 0, -1))
 
