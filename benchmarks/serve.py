@@ -3,8 +3,10 @@
     python benchmarks/serve.py [--requests 60] [--flight 1 4 16] [--memory 1000] [--out benchmarks/results]
 
 Starts Ray Serve on loopback with the base model alone. The same question is asked of the policy object in this process and over
-HTTP, in turns, one at a time, each on one thread; then over HTTP as streams with several in flight; then by five times as many
-clients as the endpoint has places; then by clients that leave; then `--memory` times, between readings of the replicas' memory.
+HTTP, in turns, one at a time, each on one thread, and with them an empty chain of three deployments that are called as those of
+the endpoint are: that much of the difference is Ray Serve's own calls. Then the question is asked over HTTP as streams with
+several in flight; then by five times as many clients as the endpoint has places; then by clients that leave; then `--memory`
+times, between readings of the replicas' memory.
 
 Beside a model that writes for half a second, the milliseconds that serving adds are lost in noise: `--model tiny` serves a
 random one of a few thousand weights.
@@ -25,6 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from empty_chain import empty_chain
 from tiny_model import tiny_model
 
 QUESTION = "What is the capital of Mozambique?"
@@ -70,6 +73,7 @@ def main() -> None:
     ray.init(include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(build(section), name="aag", route_prefix="/")
+    serve.run(empty_chain(), name="empty", route_prefix="/empty")
     try:
         result = asyncio.run(measure(options, section, f"http://127.0.0.1:{port}"))
     finally:
@@ -94,7 +98,10 @@ async def measure(options: argparse.Namespace, section: Any, url: str) -> dict[s
         async def ask() -> int:
             return (await client.post("/v1/chat/completions", json=body)).status_code
 
-        found: dict[str, Any] = await overhead(options, section, ask)
+        async def empty() -> int:
+            return (await client.post("/empty/", json=body)).status_code
+
+        found: dict[str, Any] = await overhead(options, section, ask, empty)
         found["streams"] = [
             await streams(client, body | {"stream": True}, flight, max(options.requests, 4 * flight))
             for flight in options.flight
@@ -105,9 +112,11 @@ async def measure(options: argparse.Namespace, section: Any, url: str) -> dict[s
         return found
 
 
-async def overhead(options: argparse.Namespace, section: Any, ask: Callable[[], Awaitable[int]]) -> dict[str, Any]:
-    """Milliseconds of one request at a time: over HTTP, and of a policy object with a model of its own in this process."""
-    from aag_ray.answer.answer import gathered
+async def overhead(
+    options: argparse.Namespace, section: Any, ask: Callable[[], Awaitable[int]], empty: Callable[[], Awaitable[int]]
+) -> dict[str, Any]:
+    """Milliseconds of one request at a time: over HTTP, of a policy object with a model of its own in this process, and of an
+    empty chain over HTTP."""
     from aag_ray.answer.models import BaseParts
     from aag_ray.answer.parser import UntrainedParser
     from aag_ray.answer.parts import InThread
@@ -129,13 +138,13 @@ async def overhead(options: argparse.Namespace, section: Any, ask: Callable[[], 
     policy = Policy(UntrainedParser(), parts, parts, web, answering)
 
     async def direct() -> int:
-        answer = await gathered(policy.answer(AnswerRequest.asking(QUESTION, mode=Mode.MEMORY)))
+        answer = await policy.whole(AnswerRequest.asking(QUESTION, mode=Mode.MEMORY))
         return 500 if answer.failed else 200
 
-    times: dict[str, list[float]] = {"http": [], "policy": []}
+    times: dict[str, list[float]] = {"http": [], "policy": [], "empty": []}
     try:
         for number in range(options.requests + 5):  # in turns, so that a busy moment of the machine meets both
-            for name, call in (("http", ask), ("policy", direct)):
+            for name, call in (("http", ask), ("policy", direct), ("empty", empty)):
                 began = time.perf_counter()
                 assert await call() == 200, name
                 if number >= 5:

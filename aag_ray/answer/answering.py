@@ -15,7 +15,7 @@ from aag_ray.answer.event import AnswerEvent, Cited, Done, Failed, Known, Rememb
 from aag_ray.answer.links import LinkFilter
 from aag_ray.answer.memory_path import BROKEN, NOT_ASKED, TOO_LATE, Recollection, recollect, remember
 from aag_ray.answer.parsed import ParsedRequest, fallback
-from aag_ray.answer.parts import Unavailable
+from aag_ray.answer.parts import Pieces, Unavailable
 from aag_ray.answer.provenance import MemoryOutcome, Origin, Provenance, WebOutcome, without_answer
 from aag_ray.answer.request import AnswerRequest, Mode
 from aag_ray.answer.stages import Stages
@@ -110,7 +110,7 @@ class Answering:
 
     async def _recollect(self, seconds: float) -> Recollection:
         return await recollect(
-            self.policy.memory, self.policy.reader, self.parsed.question,
+            self.policy.memory, self.parsed.question,
             answer_tokens=self.budget.answer_tokens, seconds=seconds, stages=self.stages,
         )  # fmt: skip
 
@@ -118,17 +118,20 @@ class Answering:
         """Memory alone, its answer written straight into the text."""
         self.emit(Sources())
         try:
-            recollection = await remember(self.policy.memory, self.parsed.question, self.allowance.left, self.stages)
+            recollection, pieces = await remember(
+                self.policy.memory, self.parsed.question,
+                answer_tokens=self.budget.answer_tokens, seconds=self.allowance.left, stages=self.stages,
+            )  # fmt: skip
         except Unavailable as error:
             if self.request.mode is Mode.MEMORY:
                 raise
-            recollection = Recollection(MemoryOutcome.FAILED, detail=str(error))
+            recollection, pieces = Recollection(MemoryOutcome.FAILED, detail=str(error)), None
         self._use(recollection)
         self._show(recollection)
-        if recollection.outcome is not MemoryOutcome.ANSWERED:
+        if pieces is None:
             self.out_of_time = recollection.outcome is MemoryOutcome.OUT_OF_TIME
             return recollection
-        failure = await self._write(recollection, NOT_SEARCHED)
+        failure = await self._write(pieces, recollection, NOT_SEARCHED)
         ended = MemoryOutcome.OUT_OF_TIME if self.out_of_time else MemoryOutcome.FAILED if failure else MemoryOutcome.EMPTY
         outcome = MemoryOutcome.ANSWERED if self.text else ended
         return replace(recollection, outcome=outcome, detail=failure)
@@ -174,7 +177,8 @@ class Answering:
         """The answer from evidence, compared with memory's; from memory where there is no evidence; or why there is none."""
         remembered, pages, detail = bool(recollection.answer), len(findings.pages), findings.detail
         if findings.outcome is WebOutcome.RELEVANT:
-            detail = await self._write(recollection, findings) or "the reader wrote nothing"
+            pieces = self.policy.reader.read(self.parsed.question, findings.evidence, answer_tokens=self.budget.answer_tokens)
+            detail = await self._write(pieces, recollection, findings) or "the reader wrote nothing"
             if self.text:
                 provenance = Provenance.FROM_PAGES
                 if remembered:
@@ -192,20 +196,17 @@ class Answering:
             return
         await self._end_without(recollection, findings, detail)
 
-    async def _write(self, recollection: Recollection, findings: Findings) -> str:
-        """Have the reader write the text. The result says how it failed, "" if it did not.
+    async def _write(self, pieces: Pieces, recollection: Recollection, findings: Findings) -> str:
+        """Say the pieces as they come. The result says how the reader failed, "" if it did not.
 
         Raises what the reader raises once there is text, which cannot be taken back, and Unavailable unless memory's own
         answer can stand in.
         """
         links = LinkFilter({read.page.url for read in findings.pages})
-        reading = self.policy.reader.read(
-            self.parsed.question, recollection.awakening, findings.evidence, answer_tokens=self.budget.answer_tokens
-        )
         limit = asyncio.timeout(self.allowance.left)
         try:
             with self.stages.of("read"):
-                async with limit, aclosing(reading) as pieces:
+                async with limit, aclosing(pieces):
                     async for piece in pieces:
                         self._count(piece.prompt_tokens, piece.new_tokens)
                         self.cut |= piece.cut

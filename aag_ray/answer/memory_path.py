@@ -1,4 +1,4 @@
-"""The way through memory: awaken, and where the answer is to be compared, read from that alone."""
+"""The way through memory: awaken, and where the answer is to be compared, hear it to its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from aag_ray.answer.links import LinkFilter
-from aag_ray.answer.parts import Awakening, Memory, Reader, Unavailable
+from aag_ray.answer.parts import Awakening, Memory, Pieces, Unavailable
 from aag_ray.answer.provenance import MemoryOutcome
 from aag_ray.answer.stages import Stages
 
@@ -39,44 +39,44 @@ NOT_ASKED = Recollection(MemoryOutcome.NOT_ASKED)
 TOO_LATE = Recollection(MemoryOutcome.OUT_OF_TIME, detail="not done in time")
 
 
-async def remember(memory: Memory, question: str, seconds: float, stages: Stages) -> Recollection:
-    """Awaken what the model knows, within `seconds`. Raises Unavailable as the part does, and nothing else."""
+async def remember(
+    memory: Memory, question: str, *, answer_tokens: int, seconds: float, stages: Stages
+) -> tuple[Recollection, Pieces | None]:
+    """Awaken what the model knows, within `seconds`; the answer follows in pieces, if there is one.
+
+    Raises Unavailable as the part does, and nothing else.
+    """
     limit = asyncio.timeout(seconds)
     try:
         with stages.of("memory"):
             async with limit:
-                awakening = await memory.awaken(question)
+                awakening, pieces = await memory.recall(question, answer_tokens=answer_tokens)
     except Unavailable:
         raise
     except Exception as error:
-        return TOO_LATE if limit.expired() else _failed(error)
-    return Recollection(
-        MemoryOutcome.ANSWERED, awakening, prompt_tokens=awakening.prompt_tokens, new_tokens=awakening.new_tokens
-    )
+        return (TOO_LATE if limit.expired() else _failed(error)), None
+    used = awakening.prompt_tokens, awakening.new_tokens
+    return Recollection(MemoryOutcome.ANSWERED, awakening, prompt_tokens=used[0], new_tokens=used[1]), pieces
 
 
-async def recollect(
-    memory: Memory, reader: Reader, question: str, *, answer_tokens: int, seconds: float, stages: Stages
-) -> Recollection:
+async def recollect(memory: Memory, question: str, *, answer_tokens: int, seconds: float, stages: Stages) -> Recollection:
     """Awaken and answer from that alone, within `seconds`. Nothing is raised: the web may still have an answer."""
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            recollection = await remember(memory, question, seconds, stages)
-            if recollection.awakening is None:
+            recollection, pieces = await remember(memory, question, answer_tokens=answer_tokens, seconds=seconds, stages=stages)
+            if pieces is None:
                 return recollection
             with stages.of("memory"):
-                return await _answered(reader, question, recollection, recollection.awakening, answer_tokens)
+                return await _answered(recollection, pieces)
     except Exception as error:
         return TOO_LATE if limit.expired() else _failed(error)
 
 
-async def _answered(
-    reader: Reader, question: str, recollection: Recollection, awakening: Awakening, answer_tokens: int
-) -> Recollection:
+async def _answered(recollection: Recollection, pieces: Pieces) -> Recollection:
     links, answer, likelihood, cut = LinkFilter(()), "", 0.0, False
     prompt, new = recollection.prompt_tokens, recollection.new_tokens
-    async with aclosing(reader.read(question, awakening, (), answer_tokens=answer_tokens)) as pieces:
+    async with aclosing(pieces):
         async for piece in pieces:
             answer += links.feed(piece.text)
             prompt += piece.prompt_tokens

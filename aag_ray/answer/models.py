@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from aag_ray import prompts
 from aag_ray.answer.parser import TrainedParser, UntrainedParser
 from aag_ray.answer.parsing.model import ParserModel
-from aag_ray.answer.parts import Awakening, Piece, Unavailable
+from aag_ray.answer.parts import Awakening, Piece, Pieces, Unavailable
 from aag_ray.awaken.awakened import AwakeningModel
 from aag_ray.config import DecodingSection
 from aag_ray.extract.evidence import Evidence
@@ -46,8 +46,11 @@ class AwakenedParts:
         self.reading = model.shared
         self.writing = [model.generator.lora()] if model.generator.lora is not None else []
 
-    async def awaken(self, question: str) -> Awakening:
-        """The dummy document and the adapter made from both. Raises Unavailable while too many prompts wait."""
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        """The dummy document and what is known of the adapter made from both; then the answer, read with them.
+
+        Raises Unavailable while too many prompts wait.
+        """
         prompt = prompts.generator_prompt(question)
         text, prompt_tokens, new = "", 0, 0
         async for piece in _stream(self.writer, prompt, self.model.settings.max_document_tokens, None, self.writing):
@@ -55,23 +58,17 @@ class AwakenedParts:
             prompt_tokens, new = prompt_tokens + piece.prompt_tokens, new + piece.new_tokens
         document = text.strip()
         adapter = await self.engine.call(lambda: self.model.adapters([question], [document]))
-        return Awakening(document, adapter, facts_of(adapter), prompt_tokens, new)
+        place = self.model.settings.document_in
+        prompt = prompts.reader_prompt(question, document=document if place != "parameters" else None)
+        pieces = _stream(self.engine, prompt, answer_tokens, adapter if place != "text" else None, self.reading)
+        return Awakening(document, facts_of(adapter), prompt_tokens, new), pieces
 
     def tokens(self, text: str) -> int:
         return estimated_tokens([text])[0]
 
-    async def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
-        adapter, document = None, None
-        if awakening is not None and not evidence:
-            place = self.model.settings.document_in
-            adapter = awakening.adapter if place != "text" else None
-            document = awakening.document if place != "parameters" else None
-        prompt = prompts.reader_prompt(question, document=document, passages=passages_of(evidence))
-        numbers = _numbers_of(question, evidence)
-        async for piece in _stream(self.engine, prompt, answer_tokens, adapter, self.reading, numbers):
-            yield piece
+    def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> Pieces:
+        prompt = prompts.reader_prompt(question, passages=passages_of(evidence))
+        return _stream(self.engine, prompt, answer_tokens, None, self.reading, _numbers_of(question, evidence))
 
     async def check(self) -> None:
         """Raises RuntimeError if an engine can answer nothing any more."""
@@ -89,19 +86,17 @@ class BaseParts:
     def __init__(self, loaded: LoadedModel, decoding: DecodingSection | None = None) -> None:
         self.loaded, self.engine = loaded, build_engine(loaded, decoding or DecodingSection())
 
-    async def awaken(self, question: str) -> Awakening:
-        return Awakening("", None, {"trained": False})
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        prompt = prompts.zero_shot_prompt(self.loaded.tokenizer, question)
+        return Awakening("", {"trained": False}), _stream(self.engine, prompt, answer_tokens)
 
     def tokens(self, text: str) -> int:
         return estimated_tokens([text])[0]
 
-    async def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
+    def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> Pieces:
         shown = " ".join(passage.text for passage in passages_of(evidence)) or None
         prompt = prompts.zero_shot_prompt(self.loaded.tokenizer, question, shown)
-        async for piece in _stream(self.engine, prompt, answer_tokens, None, (), _numbers_of(question, evidence)):
-            yield piece
+        return _stream(self.engine, prompt, answer_tokens, form=_numbers_of(question, evidence))
 
     async def check(self) -> None:
         """Raises RuntimeError if the engine can answer nothing any more."""
@@ -164,10 +159,10 @@ async def _stream(
     engine: Engine,
     prompt: str,
     tokens: int,
-    adapter: Adapter | None,
-    shared: Sequence[Adapter],
+    adapter: Adapter | None = None,
+    shared: Sequence[Adapter] = (),
     form: Form | None = None,
-) -> AsyncGenerator[Piece, None]:
+) -> Pieces:
     """Pieces with the tokens that each adds; the first brings those of the prompt."""
     prompt_tokens: int | None = None
     written = 0

@@ -31,11 +31,10 @@ class Unavailable(RuntimeError):
 class Awakening:
     """What memory gave for one question: the dummy document, and the adapter made from both.
 
-    `adapter` is whatever the reader takes; `facts` (rank, layers, norm, …) is what can be shown of it as JSON.
+    The adapter stays with the model that made it; `facts` (rank, layers, norm, …) is what can be shown of it as JSON.
     """
 
     document: str
-    adapter: Any = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     prompt_tokens: int = 0
     new_tokens: int = 0
@@ -53,22 +52,25 @@ class Piece:
     likelihood: float = 0.0
 
 
+Pieces = AsyncGenerator[Piece, None]
+
+
 class Memory(Protocol):
     """Awakens what the model knows about a question."""
 
-    async def awaken(self, question: str) -> Awakening: ...
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        """What was awakened, and the answer from it as it is written, for the caller to close."""
+        ...
 
 
 class Reader(Protocol):
-    """Writes the answer from what memory gave, from evidence, or from both."""
+    """Writes the answer from evidence."""
 
     def tokens(self, text: str) -> int:
         """How many tokens a text is for the reader. Called often, so it must be quick; an estimate will do."""
         ...
 
-    def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]: ...
+    def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> Pieces: ...
 
 
 class Search(Protocol):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
+from aag_ray.answer.answer import Answer, gathered
 from aag_ray.answer.answering import Answering
 from aag_ray.answer.event import AnswerEvent
 from aag_ray.answer.parser import Parser
@@ -58,3 +60,8 @@ class Policy:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def whole(self, request: AnswerRequest) -> Answer:
+        """The same, when it has come to its end. Cancelling it cancels all that was started for it."""
+        async with aclosing(self.answer(request)) as events:
+            return await gathered(events)

@@ -98,6 +98,7 @@ class ServeSection(LiveSection):
     Without `api_keys` anybody who reaches the port may ask. `cors_origins` are the sites whose scripts may; none by default.
     `hosts` are the names and addresses, without port, that a request may address it by; none is any. Naming them keeps a page
     in somebody's browser from reaching an endpoint on their own machine through a name of its own (DNS rebinding).
+    Of a stream, what comes within `stream_seconds` after a piece goes on to the next replica together.
     """
 
     answer: AnswerSection = AnswerSection()
@@ -106,6 +107,7 @@ class ServeSection(LiveSection):
     cors_origins: tuple[str, ...] = ()
     hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:_-]+$")], ...] = ()
     page: bool = True
+    stream_seconds: Seconds = 0.02
 
     @model_validator(mode="after")
     def names_differ(self) -> ServeSection:

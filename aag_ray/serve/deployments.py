@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from aag_ray.answer.answer import Answer
+from aag_ray.answer.answer import Answer, gathered
 from aag_ray.answer.event import AnswerEvent
 from aag_ray.answer.parsed import ParsedRequest
-from aag_ray.answer.parts import Awakening, InThread, Piece
+from aag_ray.answer.parts import Awakening, InThread, Piece, Pieces
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.artifacts import RunError, newest_run
 from aag_ray.config import AppSection
@@ -24,6 +25,7 @@ from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
 from aag_ray.serve.handles import RemoteEngine, RemoteExtractor, RemoteParser, RemoteWeb
 from aag_ray.serve.logs import log_with_serve
 from aag_ray.serve.metrics import AnsweringMeters, EngineMeters, ExtractorMeters, WebMeters, ending
+from aag_ray.serve.stream_batches import batched
 from aag_ray.threads import share_cores
 from aag_ray.web.fetched import Fetched
 from aag_ray.web.search.answer import SearchAnswer
@@ -45,7 +47,7 @@ class EngineDeployment:
         from aag_ray.awaken.awakened import AwakeningModel
         from aag_ray.llm.load import load_model
 
-        self.meters = EngineMeters()
+        self.meters, self.stream_seconds = EngineMeters(), section.endpoint.stream_seconds
         folder, decoding = trained_model(section), section.decoding
         if folder is None:
             log.warning("no trained run below %s: the base model %s answers alone", section.runs, section.model.name)
@@ -67,23 +69,39 @@ class EngineDeployment:
         self.meters.used("parse", weighed.prompt_tokens - parsed.prompt_tokens, weighed.new_tokens - parsed.new_tokens)
         return weighed
 
-    async def awaken(self, question: str) -> Awakening:
+    async def recall(self, question: str, *, answer_tokens: int) -> AsyncGenerator[list[Awakening | Piece], None]:
+        """What was awakened, then the answer from it. The adapter stays here."""
+        async with aclosing(batched(self._recalled(question, answer_tokens), self.stream_seconds)) as lists:
+            async for some in lists:
+                yield some
+
+    async def _recalled(self, question: str, answer_tokens: int) -> AsyncGenerator[Awakening | Piece, None]:
         with self.meters.call("awaken"):
-            awakening = await self.parts.awaken(question)
+            awakening, pieces = await self.parts.recall(question, answer_tokens=answer_tokens)
         self.meters.used("awaken", awakening.prompt_tokens, awakening.new_tokens)
         log.info("awakened: %d tokens written", awakening.new_tokens)
-        return awakening
+        yield awakening
+        async with aclosing(self._counted(pieces, 0)) as counted:
+            async for piece in counted:
+                yield piece
 
     async def read(
-        self, question: str, awakening: Awakening | None, evidence: tuple[Evidence, ...], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
+        self, question: str, evidence: tuple[Evidence, ...], *, answer_tokens: int
+    ) -> AsyncGenerator[list[Piece], None]:
+        pieces = self._counted(self.parts.read(question, evidence, answer_tokens=answer_tokens), len(evidence))
+        async with aclosing(batched(pieces, self.stream_seconds)) as lists:
+            async for some in lists:
+                yield some
+
+    async def _counted(self, pieces: Pieces, evidence: int) -> Pieces:
         written = 0
         with self.meters.call("read"):
-            async for piece in self.parts.read(question, awakening, evidence, answer_tokens=answer_tokens):
-                self.meters.used("read", piece.prompt_tokens, piece.new_tokens)
-                written += piece.new_tokens
-                yield piece
-        log.info("read: %d spans of evidence, %d tokens written", len(evidence), written)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    self.meters.used("read", piece.prompt_tokens, piece.new_tokens)
+                    written += piece.new_tokens
+                    yield piece
+        log.info("read: %d spans of evidence, %d tokens written", evidence, written)
 
     async def check_health(self) -> None:
         """Serve asks this, and replaces a replica whose engine has died."""
@@ -177,7 +195,7 @@ class AnsweringDeployment:
         from aag_ray.answer.web_path import WebPath
         from aag_ray.web.rank.mixed import Ranker
 
-        self.meters = AnsweringMeters()
+        self.meters, self.stream_seconds = AnsweringMeters(), section.endpoint.stream_seconds
         models, found = RemoteEngine(engine), RemoteWeb(web)
         self.section = answering = section.endpoint.answer
         path = WebPath(found, found, Ranker(section.rank), RemoteExtractor(extractor), answering, section.pages)
@@ -190,12 +208,23 @@ class AnsweringDeployment:
     def reconfigure(self, user_config: dict[str, Any]) -> None:
         self.policy.configure(self.section.overlaid(user_config))
 
-    async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
+    async def answer(self, request: AnswerRequest) -> AsyncGenerator[list[AnswerEvent], None]:
+        async with aclosing(batched(self._answered(request), self.stream_seconds)) as lists:
+            async for some in lists:
+                yield some
+
+    async def whole(self, request: AnswerRequest) -> Answer:
+        """In one call, for who does not read along."""
+        async with aclosing(self._answered(request)) as events:
+            return await gathered(events)
+
+    async def _answered(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
         answer, began = Answer(), time.monotonic()
         try:
-            async for event in self.policy.answer(request):
-                answer.take(event)
-                yield event
+            async with aclosing(self.policy.answer(request)) as events:
+                async for event in events:
+                    answer.take(event)
+                    yield event
         finally:
             seconds = time.monotonic() - began
             self.meters.answered(answer, request.mode.value, seconds)

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from aag_ray import __version__
-from aag_ray.answer.answer import Answer, gathered
+from aag_ray.answer.answer import Answer
 from aag_ray.answer.event import AnswerEvent
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.config import ServeSection
@@ -52,6 +52,7 @@ class AnswerPolicy(Protocol):
     """What the gateway asks: `aag_ray.answer.policy.Policy`, or a handle to one elsewhere."""
 
     def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]: ...
+    async def whole(self, request: AnswerRequest) -> Answer: ...
 
 
 class Exchange(Protocol):
@@ -94,8 +95,7 @@ class Gateway:
     async def _whole(self, exchange: Exchange, client: str, identity: str) -> Answer:
         async with self.admission.place():
             began = time.monotonic()
-            async with aclosing(self.policy.answer(exchange.request)) as events:
-                answer = await gathered(events)
+            answer = await self.policy.whole(exchange.request)
             self._ended(answer, exchange, client, identity, time.monotonic() - began)
             return answer
 

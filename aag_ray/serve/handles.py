@@ -1,10 +1,14 @@
-"""The policy's parts in other processes: deployment handles behind the protocols of `aag_ray.answer.parts`."""
+"""The policy's parts in other processes: deployment handles behind the protocols of `aag_ray.answer.parts`.
+
+Streams come in lists of items (`stream_batches`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import date
 from typing import Any
 
@@ -12,9 +16,10 @@ from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayTas
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from aag_ray.answer.answer import Answer
 from aag_ray.answer.event import AnswerEvent, Failed
 from aag_ray.answer.parsed import ParsedRequest
-from aag_ray.answer.parts import Awakening, Piece, Unavailable
+from aag_ray.answer.parts import Awakening, Pieces, Unavailable
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.extract.evidence import Evidence, Extraction, TaggedPage
 from aag_ray.extract.tokens import estimated_tokens
@@ -60,9 +65,10 @@ async def _streamed(method: Any, *arguments: Any, **named: Any) -> AsyncGenerato
         response = method.options(stream=True).remote(*arguments, **named)
         begun = ended = False
         try:
-            async for item in response:
+            async for items in response:
                 begun = True
-                yield item
+                for item in items:
+                    yield item
             ended = True
             return
         except BUSY as error:
@@ -98,17 +104,20 @@ class RemoteEngine:
     def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self.handle = handle
 
-    async def awaken(self, question: str) -> Awakening:
-        return await _called(self.handle.awaken, question)
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        """In one stream, whose first item is what was awakened."""
+        stream = _streamed(self.handle.recall, question, answer_tokens=answer_tokens)
+        try:
+            return await anext(stream), stream
+        except BaseException:
+            await stream.aclose()
+            raise
 
     def tokens(self, text: str) -> int:
         return estimated_tokens([text])[0]
 
-    async def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
-        async for piece in _streamed(self.handle.read, question, awakening, tuple(evidence), answer_tokens=answer_tokens):
-            yield piece
+    def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> Pieces:
+        return _streamed(self.handle.read, question, tuple(evidence), answer_tokens=answer_tokens)
 
 
 class RemoteParser:
@@ -155,7 +164,18 @@ class RemotePolicy:
 
     async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
         try:
-            async for event in _streamed(self.handle.answer, request):
-                yield event
+            async with aclosing(_streamed(self.handle.answer, request)) as events:
+                async for event in events:
+                    yield event
         except Unavailable as error:
-            yield Failed("overloaded", str(error), error.retry_after)
+            yield _overloaded(error)
+
+    async def whole(self, request: AnswerRequest) -> Answer:
+        try:
+            return await _called(self.handle.whole, request)
+        except Unavailable as error:
+            return Answer(failed=_overloaded(error))
+
+
+def _overloaded(error: Unavailable) -> Failed:
+    return Failed("overloaded", str(error), error.retry_after)

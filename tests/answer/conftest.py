@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from aag_ray.answer.parser import UntrainedParser
-from aag_ray.answer.parts import Awakening, InThread, Piece
+from aag_ray.answer.parts import Awakening, InThread, Piece, Pieces
 from aag_ray.answer.policy import Policy
 from aag_ray.answer.web_path import WebPath
 from aag_ray.config import AnswerSection, ExtractSection, FetchSection, RankSection, SearchSection
@@ -71,15 +72,17 @@ async def site() -> AsyncIterator[Site]:
 
 @dataclass
 class Knows:
-    """Memory with a table of answers. `cancelled` counts awakenings that were stopped."""
+    """Memory with a table of answers, which `reader` writes. `cancelled` counts awakenings that were stopped."""
 
     answers: dict[str, str] = field(default_factory=dict)
     fails: Exception | None = None
     seconds: float = 0.0
     asked: list[str] = field(default_factory=list)
     cancelled: int = 0
+    reader: Quotes | None = None
 
-    async def awaken(self, question: str) -> Awakening:
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        assert self.reader is not None
         self.asked.append(question)
         try:
             await asyncio.sleep(self.seconds)
@@ -89,31 +92,37 @@ class Knows:
         if self.fails:
             raise self.fails
         known = next((answer for asked, answer in self.answers.items() if asked in question), "")
-        return Awakening(f"It is said to be {known}." if known else "", known, {"rank": 8, "layers": 4}, 5, 7)
+        awakening = Awakening(f"It is said to be {known}." if known else "", {"rank": 8, "layers": 4}, 5, 7)
+        self.reader.asked.append((question, 0))
+        return awakening, self.reader.write(known, answer_tokens)
 
 
 @dataclass
 class Quotes:
-    """A reader that says the best span, or what the adapter holds, word by word; `writes` replaces it for evidence."""
+    """A reader that says the best span, or what memory knows, word by word; `writes` replaces it for evidence.
+
+    `asked` has each question with the number of spans of evidence; `closed` counts ended answers.
+    """
 
     writes: Callable[[Sequence[Evidence]], str] | None = None
     fails: Exception | None = None
     likelihood: float = 0.0
     fails_after: int = 0
     stops_after: int | None = None
-    asked: list[tuple[str, Awakening | None, int]] = field(default_factory=list)
+    asked: list[tuple[str, int]] = field(default_factory=list)
     closed: int = 0
 
     def tokens(self, text: str) -> int:
         return len(text.split())
 
-    async def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
-        self.asked.append((question, awakening, len(evidence)))
-        text = (
-            (self.writes(evidence) if self.writes else evidence[0].text) if evidence else awakening.adapter if awakening else ""
-        )
+    async def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> AsyncGenerator[Piece, None]:
+        self.asked.append((question, len(evidence)))
+        text = self.writes(evidence) if self.writes else evidence[0].text
+        async with aclosing(self.write(text, answer_tokens)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def write(self, text: str, answer_tokens: int) -> AsyncGenerator[Piece, None]:
         try:
             pieces = [piece for piece in text.replace(" ", "\0 ").split("\0") if piece]
             for number, piece in enumerate(pieces):
@@ -159,6 +168,7 @@ async def parts(site: Site) -> AsyncIterator[Callable[..., Parts]]:
         ) -> Parts:
             answer = AnswerSection.model_validate(section)
             memory, reader = memory or Knows(), reader or Quotes()
+            memory.reader = reader
             extract = extractor or InThread(Bm25Extractor(ExtractSection(extractor="bm25", threshold=0.3, budget=1.0)))
             path = WebPath(pool, fetcher, Ranker(RankSection(per_host=10)), extract, answer)
             return Parts(Policy(parser or UntrainedParser(), memory, reader, path, answer), memory, reader, site)

@@ -10,7 +10,7 @@ import torch
 
 from aag_ray import prompts
 from aag_ray.answer.models import AwakenedParts, BaseParts, facts_of, passages_of
-from aag_ray.answer.parts import Awakening, Unavailable
+from aag_ray.answer.parts import Pieces, Unavailable
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
 from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
@@ -56,18 +56,17 @@ def parts(model: AwakeningModel) -> Iterator[AwakenedParts]:
     parts.close()
 
 
-async def text_of(parts: AwakenedParts | BaseParts, awakening: Awakening | None, evidence: tuple[Evidence, ...] = ()) -> str:
-    return "".join([piece.text async for piece in parts.read(QUESTION, awakening, evidence, answer_tokens=6)]).strip()
+async def text_of(pieces: Pieces) -> str:
+    return "".join([piece.text async for piece in pieces]).strip()
 
 
 @pytest.mark.asyncio
 async def test_it_awakens_and_answers_as_the_model_does_alone(parts: AwakenedParts, model: AwakeningModel):
-    awakening = await parts.awaken(QUESTION)
+    awakening, pieces = await parts.recall(QUESTION, answer_tokens=6)
     alone = model.awaken(QUESTION)
     assert awakening.document == alone.document
-    for name, (a, b) in alone.adapter.factors.items():
-        torch.testing.assert_close(awakening.adapter.factors[name], (a, b))
-    assert await text_of(parts, awakening) == alone.answer()
+    assert awakening.facts == facts_of(alone.adapter)
+    assert await text_of(pieces) == alone.answer()
     assert awakening.prompt_tokens > 0
     assert awakening.new_tokens > 0
 
@@ -76,14 +75,15 @@ async def test_it_awakens_and_answers_as_the_model_does_alone(parts: AwakenedPar
 @pytest.mark.parametrize("place", ["text", "parameters", "both"])
 async def test_the_document_is_where_the_model_was_trained_to_want_it(parts: AwakenedParts, model: AwakeningModel, place: str):
     model.with_document_in(place)  # type: ignore[arg-type]
-    assert await text_of(parts, await parts.awaken(QUESTION)) == model.awaken(QUESTION).answer()
+    _, pieces = await parts.recall(QUESTION, answer_tokens=6)
+    assert await text_of(pieces) == model.awaken(QUESTION).answer()
 
 
 @pytest.mark.asyncio
 async def test_evidence_is_read_as_passages_with_the_readers_own_lora(parts: AwakenedParts, model: AwakeningModel):
     prompt = prompts.reader_prompt(QUESTION, passages=passages_of(EVIDENCE))
     expected = TransformersEngine(model.loaded).generate([prompt], max_new_tokens=6, shared=model.shared)[0].text
-    assert await text_of(parts, await parts.awaken(QUESTION), EVIDENCE) == expected
+    assert await text_of(parts.read(QUESTION, EVIDENCE, answer_tokens=6)) == expected
 
 
 @pytest.mark.asyncio
@@ -91,16 +91,18 @@ async def test_many_questions_at_once_get_their_own_answers(parts: AwakenedParts
     assert isinstance(parts.engine, StreamingEngine)
     parts.engine.waiting = 64
     questions = [f"Question number {n}?" for n in range(6)]
-    awakenings = await asyncio.gather(*(parts.awaken(question) for question in questions))
-    assert [each.document for each in awakenings] == [model.awaken(question).document for question in questions]
+    recalled = await asyncio.gather(*(parts.recall(question, answer_tokens=6) for question in questions))
+    answers = await asyncio.gather(*(text_of(pieces) for _, pieces in recalled))
+    alone = [model.awaken(question) for question in questions]
+    assert [each.document for each, _ in recalled] == [each.document for each in alone]
+    assert answers == [each.answer() for each in alone]
 
 
 @pytest.mark.asyncio
 async def test_pieces_count_their_tokens_once(parts: AwakenedParts, model: AwakeningModel):
-    pieces = [piece async for piece in parts.read(QUESTION, None, (), answer_tokens=5)]
-    whole = TransformersEngine(model.loaded).generate([prompts.reader_prompt(QUESTION)], max_new_tokens=5, shared=model.shared)[
-        0
-    ]
+    pieces = [piece async for piece in parts.read(QUESTION, EVIDENCE, answer_tokens=5)]
+    prompt = prompts.reader_prompt(QUESTION, passages=passages_of(EVIDENCE))
+    [whole] = TransformersEngine(model.loaded).generate([prompt], max_new_tokens=5, shared=model.shared)
     assert sum(piece.new_tokens for piece in pieces) == whole.new_tokens
     assert sum(piece.prompt_tokens for piece in pieces) == whole.prompt_tokens
 
@@ -110,10 +112,10 @@ async def test_a_full_queue_is_unavailable(parts: AwakenedParts):
     hold = threading.Event()
     busy = asyncio.create_task(parts.engine.call(hold.wait))
     await asyncio.sleep(0.05)
-    waiting = [asyncio.create_task(parts.awaken(QUESTION)) for _ in range(2)]
+    waiting = [asyncio.create_task(parts.recall(QUESTION, answer_tokens=6)) for _ in range(2)]
     await asyncio.sleep(0.05)
     with pytest.raises(Unavailable, match="2 prompts are waiting"):
-        await parts.awaken(QUESTION)
+        await parts.recall(QUESTION, answer_tokens=6)
     hold.set()
     await asyncio.gather(busy, *waiting)
 
@@ -121,12 +123,13 @@ async def test_a_full_queue_is_unavailable(parts: AwakenedParts):
 @pytest.mark.asyncio
 async def test_the_base_model_alone_says_that_nothing_is_trained(tiny: LoadedModel):
     parts = BaseParts(tiny)
-    awakening = await parts.awaken(QUESTION)
+    awakening, pieces = await parts.recall(QUESTION, answer_tokens=6)
     assert (awakening.document, awakening.facts) == ("", {"trained": False})
     prompt = prompts.zero_shot_prompt(tiny.tokenizer, QUESTION)
-    assert await text_of(parts, awakening) == TransformersEngine(tiny).generate([prompt], max_new_tokens=6)[0].text
+    assert await text_of(pieces) == TransformersEngine(tiny).generate([prompt], max_new_tokens=6)[0].text
     shown = prompts.zero_shot_prompt(tiny.tokenizer, QUESTION, "France is large. The capital is here. Paris is.")
-    assert await text_of(parts, None, EVIDENCE) == TransformersEngine(tiny).generate([shown], max_new_tokens=6)[0].text
+    read = await text_of(parts.read(QUESTION, EVIDENCE, answer_tokens=6))
+    assert read == TransformersEngine(tiny).generate([shown], max_new_tokens=6)[0].text
     parts.close()
 
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from aag_ray.answer.event import AnswerEvent, Text
 from aag_ray.answer.parser import UntrainedParser
-from aag_ray.answer.parts import Awakening, InThread, Piece
+from aag_ray.answer.parts import Awakening, InThread, Piece, Pieces
 from aag_ray.answer.policy import Policy
 from aag_ray.answer.request import AnswerRequest
 from aag_ray.answer.web_path import WebPath
@@ -42,16 +42,16 @@ class Models:
     waiting: int = 0
     cancelled: int = 0
 
-    async def awaken(self, question: str) -> Awakening:
-        return Awakening(f"They say it is {self.known}.", self.known, {"rank": 8})
+    async def recall(self, question: str, *, answer_tokens: int) -> tuple[Awakening, Pieces]:
+        return Awakening(f"They say it is {self.known}.", {"rank": 8}), self.write(self.known, answer_tokens)
 
     def tokens(self, text: str) -> int:
         return len(text.split())
 
-    async def read(
-        self, question: str, awakening: Awakening | None, evidence: Sequence[Evidence], *, answer_tokens: int
-    ) -> AsyncGenerator[Piece, None]:
-        text = (self.writes(evidence) if self.writes else evidence[0].text) if evidence else self.known
+    def read(self, question: str, evidence: Sequence[Evidence], *, answer_tokens: int) -> Pieces:
+        return self.write(self.writes(evidence) if self.writes else evidence[0].text, answer_tokens)
+
+    async def write(self, text: str, answer_tokens: int) -> AsyncGenerator[Piece, None]:
         self.waiting += 1
         try:
             pieces = [part for part in text.replace(" ", "\0 ").split("\0") if part]
