@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -36,7 +37,7 @@ class KnownSection(Section):
     """Who is asked, without any source, what it knows: the base model, or the awakening model in the folder `awakening` (of a
     run of `jobs/train_aag.py`). An answer is cut after `answer_tokens`."""
 
-    awakening: str | None = None
+    awakening: Path | None = None
     answer_tokens: Positive = 20
     batch: Positive = 32
     actors: Positive = 1

@@ -34,7 +34,7 @@ def recall_all(
     texts = {fingerprint(example.question): example.question for example in examples}
     rows = [{"id": key, "question": text} for key, text in texts.items()]
     if section.awakening is not None:  # actors have another current folder
-        section = section.model_copy(update={"awakening": str(Path(section.awakening).absolute())})
+        section = section.model_copy(update={"awakening": section.awakening.absolute()})
     pool = ActorPool(section.batch, section.actors, section.cpus_per_actor, section.gpus_per_actor)
     arguments = {"model": model, "section": section}
     results = run_rows(rows, ClosedBookWorker, arguments, folder, failed=_failed, pool=pool, name="recalled")

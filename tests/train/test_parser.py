@@ -19,7 +19,8 @@ from aag_ray.llm.load import load_model
 from aag_ray.llm.streaming import StreamingEngine
 from aag_ray.serve.deployments import trained_parser
 from aag_ray.settings import load_config
-from aag_ray.train.parser import train_parser
+from aag_ray.train.parser import DECIDES, train_parser
+from aag_ray.train.staged import stage_fingerprints
 
 pytestmark = pytest.mark.cluster
 
@@ -105,6 +106,17 @@ def test_the_endpoint_takes_the_newest_parser_and_decides_with_it(trained: JobRe
     assert weighed.search == (weighed.needed >= metrics["weighing"]["threshold"])
     parser.close()
     engine.close()
+
+
+def test_who_is_asked_is_what_the_folder_holds_not_its_name(tiny_model_folder: Path, tmp_path: Path):
+    config = settings(tiny_model_folder, tmp_path, f"known.awakening={tmp_path / 'model'}")
+    (tmp_path / "model").mkdir()
+    prints = []
+    for weights in ("one", "two"):
+        (tmp_path / "model" / "hypernetwork.safetensors").write_text(weights)
+        prints.append(stage_fingerprints(config, DECIDES))
+    assert prints[0]["data"] == prints[1]["data"]
+    assert prints[0]["known"] != prints[1]["known"]
 
 
 def test_a_stage_before_its_input_says_what_is_missing(cluster: None, tiny_model_folder: Path, tmp_path: Path):

@@ -28,11 +28,11 @@ class ClosedBook:
         self.engine = TransformersEngine(loaded, batch)
 
     @classmethod
-    def load(cls, model: ModelSection, awakening: str | None, answer_tokens: int, batch: int = 32) -> ClosedBook:
+    def load(cls, model: ModelSection, awakening: Path | None, answer_tokens: int, batch: int = 32) -> ClosedBook:
         """The awakening model of a folder, or the base model alone. Raises what loading them raises."""
         if awakening is None:
             return cls(load_model(model), None, answer_tokens, batch)
-        awakened = AwakeningModel.from_pretrained(Path(awakening))
+        awakened = AwakeningModel.from_pretrained(awakening)
         return cls(awakened.loaded, awakened, answer_tokens, batch)
 
     def recall(self, ids: Sequence[str], questions: Sequence[str]) -> list[Recalled]:

@@ -72,5 +72,5 @@ def test_an_awakening_model_answers_as_it_does_alone(awakening: AwakeningModel, 
 def test_both_kinds_are_loaded_from_where_they_are(awakening: AwakeningModel, tiny: LoadedModel, tmp_path: Path):
     awakening.save_pretrained(tmp_path)
     section = ModelSection(name=tiny.name, dtype="float32")
-    assert ClosedBook.load(section, str(tmp_path), 5).awakening is not None
+    assert ClosedBook.load(section, tmp_path, 5).awakening is not None
     assert ClosedBook.load(section, None, 5).awakening is None
