@@ -85,12 +85,12 @@ _ASIDE_REMARK = re.compile(r"(?:tag|category|cat|has|no|not|with|without|is|hide
 _ARTICLE_HEADER = re.compile(r"article|post|entry|single|content|title|story|head-?line", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NEVER = frozenset(("html", "body", "main", "article"))
-_RESCUE_SHARE = 0.15
-_RESCUED_FROM = 300
+_RESCUE_SHARE = 0.08
+_RESCUED_FROM = 150
 _NAMES_READ = 400
 _TELLING = frozenset(("class", "id", "role", "itemprop"))
-_HINTED_BELOW = 60
-_TRUSTED_SHARE = 0.12
+_HINTED_BELOW = 30
+_TRUSTED_SHARE = 0.3
 _FOCUS_SHARE = 0.8
 _SAYS_SOMETHING = 60
 _TEXT_ABOVE = 80
