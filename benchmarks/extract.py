@@ -1,10 +1,12 @@
 """What extracting costs: the span scorer, the tag-emitting model and a generating one on the same pages, in turns.
 
-    python benchmarks/extract.py [--pages 8] [--tokens 3000] [--rounds 2] [--outputs 10000] [--scorer FOLDER] [--out FOLDER]
+    python benchmarks/extract.py [--pages 8] [--tokens 3000] [--rounds 2] [--outputs 10000]
+                                  [--scorer FOLDER] [--tags FOLDER] [--out FOLDER]
 
 Pages are laid from the embedded world's passages with a fact hidden in each. All three run on this machine; tags and text are
-written by the packaged language model. Without --scorer the scorer's head is random: it costs the same. `outputs` tag lists
-are then decoded from random weights (which try everything) in the grammar of random windows, and parsed strictly.
+written by the packaged language model, tags with the adapter of --tags if there is one. Without --scorer the scorer's head is
+random: it costs the same. `outputs` tag lists are then decoded from random weights (which try everything) in the grammar of
+random windows, and parsed strictly.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--outputs", type=int, default=10_000)
     parser.add_argument("--scorer", type=Path, default=None)
+    parser.add_argument("--tags", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     from aag_ray.threads import share_cores
@@ -34,7 +37,7 @@ def main() -> None:
 
     result = {"options": {key: str(value) for key, value in vars(options).items()}, "machine": describe_machine()}
     if options.pages:
-        result |= speeds(options.pages, options.tokens, options.rounds, options.scorer)
+        result |= speeds(options.pages, options.tokens, options.rounds, options.scorer, options.tags)
     if options.outputs:
         result["constrained"] = constrained(options.outputs)
         print(json.dumps(result["constrained"]), flush=True)
@@ -44,7 +47,7 @@ def main() -> None:
         path.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def speeds(pages: int, tokens: int, rounds: int, checkpoint: Path | None) -> dict[str, Any]:
+def speeds(pages: int, tokens: int, rounds: int, checkpoint: Path | None, adapter: Path | None) -> dict[str, Any]:
     """Seconds per page and round of each extractor, on the same pages in the same order."""
     from aag_ray.config import ExtractSection, ModelSection, ScorerSection
     from aag_ray.extract.build import build_extractor
@@ -63,7 +66,7 @@ def speeds(pages: int, tokens: int, rounds: int, checkpoint: Path | None) -> dic
     loaded = load_model(ModelSection())
     extractors: dict[str, Any] = {
         "scorer": ScorerExtractor(ExtractSection(), scorer),
-        "tags": build_extractor(ExtractSection.model_validate({"extractor": "tags"})),
+        "tags": build_extractor(ExtractSection(extractor="tags", checkpoint=str(adapter) if adapter else None)),
         "generating": GeneratingExtractor(ExtractSection(), loaded),
     }
     asked = examples(pages, tokens, tokenizer_counter(scorer.tokenizer))
