@@ -24,6 +24,7 @@ from aag_ray.awaken.t5_layers import base_weights
 from aag_ray.config import BaseWeights, DType, ModelSection
 from aag_ray.llm.adapters import Adapter, StaticLora, applied
 from aag_ray.llm.engine import Generation, in_batches
+from aag_ray.llm.gold_answers import GoldAnswer, gold_answers
 from aag_ray.llm.load import LoadedModel, load_model
 from aag_ray.llm.resolve import resolve_trained
 from aag_ray.llm.sft import load_lora, save_lora
@@ -133,6 +134,28 @@ class FidReader(nn.Module):
                 return self.fid.generate([encoded[row] for row in rows], max_new_tokens or self.longest_answer, beams)
 
         return in_batches([sum(map(len, example)) for example in encoded], batch, written)
+
+    @torch.no_grad()
+    def read_gold(
+        self,
+        inputs: Sequence[Sequence[str]],
+        answers: Sequence[str],
+        conditions: Sequence[str | None] | None = None,
+        *,
+        batch: int = 16,
+    ) -> list[GoldAnswer]:
+        """How well each example's gold answer is foreseen, in the order given; its end token is not counted."""
+        conditions = conditions or [None] * len(inputs)
+        encoded = [self.tokens(example) for example in inputs]
+
+        def seen(rows: list[int]) -> list[GoldAnswer]:
+            told = self.fid.targets([answers[row] for row in rows], self.longest_answer)
+            with applied(self.loaded.model, *self.adapters([conditions[row] for row in rows])):
+                logits, _ = self.fid.decode(self.fid.encode([encoded[row] for row in rows]), told)
+            counts = told.label != self.fid.tokenizer.eos_token_id
+            return gold_answers(logits[counts], told.label[counts], told.row[counts], len(rows))
+
+        return in_batches([sum(map(len, example)) for example in encoded], batch, seen)
 
     @torch.no_grad()
     def passage_scores(

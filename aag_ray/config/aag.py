@@ -205,13 +205,17 @@ class AlsoSection(Section):
 
 
 class EvaluateSection(AlsoSection):
-    """What is measured: few-shot examples, passage counts, and the bootstrap of the intervals."""
+    """What is measured: few-shot examples, passage counts, and the bootstrap of the intervals.
+
+    `token_scores` also measures token accuracy and perplexity of the gold answers: each system reads every prompt once more.
+    """
 
     batch: Positive = 64
     shots: Positive = 4
     passages: tuple[Positive, ...] = (1, 5, 10)
     max_answer_tokens: Positive = 16
     bootstrap_samples: Positive = 2000
+    token_scores: bool = False
     case_questions: Positive = 20
 
 

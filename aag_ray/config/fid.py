@@ -124,12 +124,16 @@ class FidTeacherSection(FidReaderSection):
 
 class FidEvaluateSection(AlsoSection):
     """Answers to the test questions, and to those of the files in `also`, whose dummy documents `documents` holds where the
-    reader needs some: the table that an AAG run with the same `also` wrote (evaluate/written/documents.parquet)."""
+    reader needs some: the table that an AAG run with the same `also` wrote (evaluate/written/documents.parquet).
+
+    `token_scores` also measures token accuracy and perplexity of the gold answers, by reading every question once more.
+    """
 
     documents: Path | None = None
     beams: Positive = 1
     batch: Positive = 16
     bootstrap_samples: Positive = 2000
+    token_scores: bool = False
 
 
 class TrainFidConfig(JobConfig):

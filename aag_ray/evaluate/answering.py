@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aag_ray import prompts
@@ -14,8 +14,10 @@ from aag_ray.config import EvaluateSection
 from aag_ray.evaluate.gate import adapter_variance, delta_features, eta_squared, gate_verdict
 from aag_ray.evaluate.intervals import bootstrap, paired_difference
 from aag_ray.evaluate.metrics import best_subspan_em, exact_match, f1
+from aag_ray.evaluate.token_scores import token_scores
 from aag_ray.llm.adapters import Adapter, StaticLora
 from aag_ray.llm.engine import Generation
+from aag_ray.llm.gold_answers import GoldAnswer, read_gold
 from aag_ray.records import Document, Question
 
 DIFFERENCES = ("aag-static_lora", "aag-aag_shuffled", "aag-few_shot", "aag-generator_only", "aag-hypernetwork_only")
@@ -24,11 +26,15 @@ GATE_QUESTIONS = 128
 
 @dataclass(frozen=True)
 class Answers:
-    """One system's answers in question order, the seconds all of them took and the parameters trained for them."""
+    """One system's answers in question order, the seconds all of them took and the parameters trained for them.
+
+    `gold` is how it foresees the gold answers, where that was asked for.
+    """
 
     generations: list[Generation]
     seconds: float
     trained_parameters: int = 0
+    gold: Sequence[GoldAnswer] = ()
 
 
 class Answering:
@@ -74,7 +80,8 @@ class Answering:
             log(f"{name}: {results[name].seconds:.1f} s")
         for name in ("aag", "aag_shuffled", "aag_mean"):
             if name in results and self.model.settings.document_in != "text":
-                results[name] = Answers(results[name].generations, results[name].seconds + seconds, self.sizes["aag"])
+                spent = results[name].seconds + seconds
+                results[name] = replace(results[name], seconds=spent, trained_parameters=self.sizes["aag"])
         self.adapters, self.adapter_seconds = adapters, seconds
         return results
 
@@ -116,7 +123,7 @@ class Answering:
         made, seconds = _timed(lambda: self.model.adapters(self.asked, [None] * len(self.asked)))
         closed = [prompts.reader_prompt(question) for question in self.asked]
         answers = self._answer(closed, self.model.shared, made, self.sizes["hypernetwork"])
-        return Answers(answers.generations, answers.seconds + seconds, answers.trained_parameters)
+        return replace(answers, seconds=answers.seconds + seconds)
 
     def _with(self, documents: Sequence[str]) -> list[str]:
         return [prompts.reader_prompt(q, document=d) for q, d in zip(self.asked, documents, strict=True)]
@@ -127,7 +134,11 @@ class Answering:
         limit = self.section.max_answer_tokens
         generate = self.model.engine.generate
         generations, seconds = _timed(lambda: generate(texts, max_new_tokens=limit, adapter=adapter, shared=shared))
-        return Answers(generations, seconds, size)
+        gold: Sequence[GoldAnswer] = ()
+        if self.section.token_scores:
+            told, batch = [question.training_answer for question in self.questions], self.section.batch
+            gold = read_gold(self.model.loaded, texts, told, adapter=adapter, shared=shared, batch=batch)
+        return Answers(generations, seconds, size, gold)
 
 
 MEAN_OVER = 32  # a mean over more adapters has the same direction and a rank that no longer fits into a forward pass
@@ -161,6 +172,8 @@ def summarise(answering: Answering, answers: Mapping[str, Answers], document_sec
             "prompt_tokens": sum(written.prompt_tokens for written, _ in pairs) / len(pairs),
             "seconds_per_question": answer.seconds / len(pairs) + (document_seconds if writes else 0.0),
         }
+        if answer.gold:
+            systems[name] |= token_scores(answer.gold, section.bootstrap_samples, seed)
     differences = {}
     for name in DIFFERENCES:
         first, second = name.split("-")

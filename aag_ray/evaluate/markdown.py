@@ -10,6 +10,7 @@ from aag_ray.evaluate.systems import in_order, long_name
 Score = Mapping[str, float] | float | None
 MISSING = "-"
 COLUMNS = ("System", "EM, % (95 % interval)", "F1", "Subspan EM", "Trained parameters", "Prompt tokens", "s/question")
+TOKEN_COLUMNS = {"token_accuracy": "Token accuracy, %", "perplexity": "Perplexity"}
 _DOCUMENT_ROWS = {
     "has_answer": "Holds an accepted answer, %",
     "repeated_trigrams": "Repeated 3-grams, %",
@@ -26,7 +27,12 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     """The whole result (see `report`): systems, differences, kinds of question, gate, documents, machine; the same of other
     sets that were asked, under a heading each."""
     shots = result.get("shots", 4)
-    parts = [_table(COLUMNS, system_rows(result))]
+    measured = [name for name in TOKEN_COLUMNS if any(name in row for row in result["systems"].values())]
+    rows = [
+        [*row, *(interval_text(result["systems"][system].get(name)) for name in measured)]
+        for system, row in zip(in_order(result["systems"]), system_rows(result), strict=True)
+    ]
+    parts = [_table([*COLUMNS, *(TOKEN_COLUMNS[name] for name in measured)], rows)]
     if told := passages_sentence(result):
         parts.append(told)
     if differences := result.get("differences"):

@@ -1,10 +1,11 @@
 """The result of an evaluation for programs (JSON), for people (Markdown, the terminal), as a plot and as a page of cases.
 
 A result is a JSON-able mapping: `systems` {name: {em, f1, subspan, trained_parameters, prompt_tokens,
-seconds_per_question}}, and, where measured, `differences` {"a-b": interval}, `by_kind` {kind: {system: em}}, `gate`
-(see `gate_verdict`; with `adapter_variance` and `eta_squared` {label: share} of 0..1), `documents` (see
-`document_report`), `machine`, `shots` and `cases`; `without_passages` counts questions that have none, `left_out` names the
-systems that were not asked because of that, and `also` holds the results of other question sets, with their `file`, by name.
+seconds_per_question}}, and, where measured, their token_accuracy and perplexity (see `token_scores`), `differences`
+{"a-b": interval}, `by_kind` {kind: {system: em}}, `gate` (see `gate_verdict`; with
+`adapter_variance` and `eta_squared` {label: share} of 0..1), `documents` (see `document_report`), `machine`,
+`shots` and `cases`; `without_passages` counts questions that have none, `left_out` names the systems that were not asked
+because of that, and `also` holds the results of other question sets, with their `file`, by name.
 Scores are in percent, as intervals {value, low, high, n} or as plain numbers. What a result lacks is shown as not measured.
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from aag_ray.artifacts import Run
 from aag_ray.config import AlsoSection, TrainAagConfig
+from aag_ray.evaluate.markdown import TOKEN_COLUMNS
 from aag_ray.qa_files import QaFileError, read_questions
 from aag_ray.records import Document, Question
 from aag_ray.train.stages import Metrics, documents_of, questions_of, run_metrics, write_documents
@@ -107,7 +108,8 @@ def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
 
 def _metrics(result: Mapping[str, Any], report: dict[str, str]) -> Metrics:
-    scores = {score: {name: values[score] for name, values in result["systems"].items()} for score in ("em", "f1", "subspan")}
+    names = [name for name in ("em", "f1", "subspan", *TOKEN_COLUMNS) if name in result["systems"]["aag"]]
+    scores = {score: {name: values[score] for name, values in result["systems"].items()} for score in names}
     return scores | {"em_difference": result["differences"], "gate": result["gate"], "report": report}
 
 

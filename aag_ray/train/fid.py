@@ -10,6 +10,7 @@ from typing import Any
 from aag_ray.artifacts import Run, file_hash, read_table, write_atomically, write_json, write_table
 from aag_ray.awaken.fid_inputs import fid_examples
 from aag_ray.config import FidReaderSection, FidTeacherSection, TrainFidConfig
+from aag_ray.evaluate.markdown import TOKEN_COLUMNS, interval_text
 from aag_ray.job import JobResult
 from aag_ray.qa_files import QaFileError
 from aag_ray.records import Document, Question
@@ -69,11 +70,13 @@ def reader(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
 def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
     """The best reader on the test questions and on every other set: EM, F1 and subspan EM with intervals; its answers and card.
 
-    With a hypernetwork also with the adapters of other questions. A question that lacks what the reader reads is a miss.
+    With a hypernetwork also with the adapters of other questions. A question that lacks what the reader reads is a miss;
+    token accuracy and perplexity, where they are asked for, are of the questions that it does read.
     """
     from aag_ray.awaken.fid_reader import FidReader
     from aag_ray.evaluate.answering import derangement
     from aag_ray.evaluate.machine import describe_machine
+    from aag_ray.evaluate.token_scores import token_scores
 
     section, best = config.evaluate, run.folder / "reader" / "training" / "best"
     trained = FidReader.from_pretrained(best, dtype=config.model.dtype)
@@ -90,7 +93,12 @@ def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
             answers = trained.answer(inputs, given, beams=section.beams, batch=section.batch)
             texts = {example["id"]: answer.text for example, answer in zip(examples, answers, strict=True)}
             write_table(folder / f"{name}-{system}.parquet", [{"id": key, "answer": text} for key, text in texts.items()])
-            result["sets"][name][system] = _scores(questions, texts, section.bootstrap_samples, config.seed)
+            scores = _scores(questions, texts, section.bootstrap_samples, config.seed)
+            if section.token_scores:
+                told = [each["target"] for each in examples]
+                gold = trained.read_gold(inputs, told, given, batch=section.batch)
+                scores |= token_scores(gold, section.bootstrap_samples, config.seed)
+            result["sets"][name][system] = scores
     write_json(folder / "result.json", result)
     write_atomically(folder / "table.md", table(result))
     write_fid_card(best, result, table(result), config.model.name, config.reader.reads, config.reader.passages)
@@ -100,12 +108,14 @@ def evaluate(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """Markdown: a row for each set and system."""
-    lines = ["| Questions | System | EM, % (95 % interval) | F1 | Subspan EM |", "| --- | --- | ---: | ---: | ---: |"]
+    rows = [row[system] for row in result["sets"].values() for system in row if system.startswith("reader")]
+    columns = {"f1": "F1", "subspan": "Subspan EM"} | (TOKEN_COLUMNS if all("perplexity" in row for row in rows) else {})
+    lines = [f"| Questions | System | EM, % (95 % interval) | {' | '.join(columns.values())} |"]
+    lines.append(f"| --- | --- |{' ---: |' * (1 + len(columns))}")
     for name, row in result["sets"].items():
         for system in (key for key in row if key.startswith("reader")):
-            em, others = row[system]["em"], (row[system][key]["value"] for key in ("f1", "subspan"))
-            told = " | ".join(f"{value:.1f}" for value in others)
-            lines.append(f"| {name} | {system} | {em['value']:.1f} ({em['low']:.1f} to {em['high']:.1f}) | {told} |")
+            told = " | ".join(f"{row[system][key]['value']:.1f}" for key in columns)
+            lines.append(f"| {name} | {system} | {interval_text(row[system]['em'])} | {told} |")
     return "\n".join(lines) + "\n"
 
 

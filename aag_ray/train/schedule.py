@@ -26,6 +26,7 @@ def planned_work(config: TrainAagConfig, train: int, dev: int, test: int) -> dic
     static = config.static_steps * reader.training.batch * QUESTION * TRAINED
     closed_book = trained(reader.closed_book, QUESTION)
     systems = 10 * QUESTION + 8 * document + sum(config.evaluate.passages) * PASSAGE
+    systems *= 1 + config.evaluate.token_scores
     return {
         "data": 2000.0,
         "compress": compressed * SCORED * config.compress.passages * PASSAGE,

@@ -9,7 +9,7 @@ from aag_ray.awaken.fid_reader import FidReader
 from aag_ray.awaken.hypernetwork import build_hypernetwork
 from aag_ray.awaken.t5_layers import base_weights, placed_lora, placed_shapes
 from aag_ray.config import FidHypernetworkSection, FidLoraSection
-from aag_ray.llm.adapters import AdapterError
+from aag_ray.llm.adapters import AdapterError, applied
 from aag_ray.llm.resolve import ModelNotFound
 
 INPUTS = [
@@ -88,6 +88,31 @@ class TestAnswers:
 
     def test_need_none_elsewhere(self, reader):
         assert len(reader(("lora",)).answer(INPUTS)) == 3
+
+
+class TestGoldAnswers:
+    ANSWERS = ("Au", "the yen", "Paris")
+
+    def test_are_seen_as_the_whole_model_sees_them_without_their_end(self, reader):
+        one = reader(("lora",))
+        for inputs, answer, seen in zip(INPUTS, self.ANSWERS, one.read_gold(INPUTS, self.ANSWERS), strict=True):
+            told = one.fid.targets([answer], one.longest_answer)
+            with torch.no_grad(), applied(one.loaded.model, one.lora()):
+                logits, _ = one.fid.decode(one.fid.encode([one.tokens(inputs)]), told)
+            own = slice(0, len(told.label) - 1)
+            assert told.label[-1] == one.fid.tokenizer.eos_token_id
+            likelihood = logits.log_softmax(-1)[own].gather(1, told.label[own, None])
+            assert seen.cross_entropy == pytest.approx(float(-likelihood.mean()), rel=1e-4)
+            assert seen.accuracy == pytest.approx(float((logits.argmax(-1) == told.label)[own].float().mean()))
+
+    def test_are_the_same_in_any_batch_and_follow_the_condition(self, reader):
+        one = reader()
+        together = one.read_gold(INPUTS, self.ANSWERS, CONDITIONS)
+        alone = one.read_gold(INPUTS, self.ANSWERS, CONDITIONS, batch=1)
+        entropies = [each.cross_entropy for each in together]
+        assert entropies == pytest.approx([each.cross_entropy for each in alone], rel=1e-4)
+        others = one.read_gold(INPUTS, self.ANSWERS, CONDITIONS[::-1])
+        assert abs(others[0].cross_entropy - entropies[0]) > 1e-5
 
 
 class TestFolder:

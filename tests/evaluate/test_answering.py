@@ -10,10 +10,13 @@ from aag_ray.awaken.generator import DocumentGenerator
 from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
 from aag_ray.config import DocumentIn, EvaluateSection, HypernetworkSection, LoraSection, ModelSection
 from aag_ray.evaluate.answering import Answering, Answers, derangement, summarise
+from aag_ray.evaluate.markdown import render_markdown
 from aag_ray.evaluate.report import write_report
 from aag_ray.llm.engine import Generation
+from aag_ray.llm.gold_answers import read_gold
 from aag_ray.llm.load import load_model
 from aag_ray.llm.sft import new_lora
+from aag_ray.prompts import reader_prompt
 from aag_ray.records import Document, Passage, Question
 
 SYSTEMS = {
@@ -48,15 +51,15 @@ def moved(module, seed, size=0.2):
 @pytest.fixture(scope="module")
 def build(tiny_model_folder):
     loaded = load_model(ModelSection(name=str(tiny_model_folder), dtype="float32"), device="cpu")
-    section = HypernetworkSection(rank=2, width=16)
-    network = moved(build_hypernetwork(section, layer_shapes(loaded.model, section.modules), 64), 1)
+    shape = HypernetworkSection(rank=2, width=16)
+    network = moved(build_hypernetwork(shape, layer_shapes(loaded.model, shape.modules), 64), 1)
     generator = DocumentGenerator(loaded, moved(new_lora(loaded, LoraSection(rank=2), seed=2), 2, 0.1), 6)
     reader, static = (moved(new_lora(loaded, LoraSection(rank=rank), seed=rank), rank, 0.1) for rank in (3, 4))
 
-    def answering(document_in: DocumentIn = "both", questions=QUESTIONS, oracle=ORACLE):
+    def answering(document_in: DocumentIn = "both", questions=QUESTIONS, oracle=ORACLE, section=SECTION):
         settings = AwakeningSettings(str(tiny_model_folder), "generator", document_in=document_in, max_answer_tokens=4)
         model = AwakeningModel(loaded, settings, generator, reader, network)
-        return Answering(model, static, questions, DOCUMENTS, oracle, SHOTS, SECTION, seed=1)
+        return Answering(model, static, questions, DOCUMENTS, oracle, SHOTS, section, seed=1)
 
     return answering
 
@@ -128,6 +131,29 @@ class TestRun:
     def test_with_the_document_as_text_alone_there_is_no_adapter(self, build):
         answers = build("text").run()
         assert answers["aag"].generations == answers["aag_shuffled"].generations == answers["generator_only"].generations
+
+
+class TestTokenScores:
+    def test_are_left_alone_unless_they_are_asked_for(self, answering, answers):
+        assert not any(answer.gold for answer in answers.values())
+        assert "perplexity" not in summarise(answering, answers)["systems"]["aag"]
+
+    def test_are_each_system_s_view_of_the_same_answers_with_its_own_prompts_and_adapters(self, build, answers):
+        answering = build(section=SECTION.model_copy(update={"token_scores": True}))
+        asked = answering.run()
+        assert {name: texts(answer) for name, answer in asked.items()} == {name: texts(a) for name, a in answers.items()}
+        model, told = answering.model, [q.answers[0] for q in QUESTIONS]
+        prompts = [reader_prompt(q.question, document=DOCUMENTS[q.id].text) for q in QUESTIONS]
+        assert asked["aag"].gold == read_gold(model.loaded, prompts, told, adapter=answering.adapters, shared=model.shared)
+        assert (
+            asked["aag_zero"].gold
+            == asked["generator_only"].gold
+            == read_gold(model.loaded, prompts, told, shared=model.shared)
+        )
+        assert len({answer.gold[0].cross_entropy for answer in asked.values()}) == len(SYSTEMS) - 1
+        result = summarise(answering, asked)
+        assert all(row[name]["n"] == COUNT for row in result["systems"].values() for name in ("token_accuracy", "perplexity"))
+        assert render_markdown(result).splitlines()[0].endswith("| s/question | Token accuracy, % | Perplexity |")
 
 
 class TestPassages:

@@ -45,6 +45,7 @@ def settings(model: Path, root: Path, *more: str) -> TrainAagConfig:
             ),
             "cluster={cpus_per_worker: 1}",
             "evaluate={shots: 2, passages: [1, 2], max_answer_tokens: 3, bootstrap_samples: 50, case_questions: 3, batch: 8}",
+            "evaluate.token_scores=true",
             *more,
         ],
     )
@@ -72,6 +73,7 @@ def finished(cluster: None, tiny_model_folder: Path, root: Path) -> dict:
 class TestAWholeRun:
     def test_the_test_metrics_have_every_system_and_the_three_differences(self, finished: dict) -> None:
         em = finished["test"]["em"]
+        assert set(finished["test"]["perplexity"]) == set(finished["test"]["token_accuracy"]) == set(em)
         assert set(em) == EM_KEYS
         assert all(set(interval) == {"value", "low", "high", "n"} and interval["n"] == 8 for interval in em.values())
         differences = finished["test"]["em_difference"]

@@ -48,7 +48,7 @@ def settings(model: Path, root: Path, *more: str) -> TrainFidConfig:
             f"teacher={{passages: 2, longest: 64, longest_answer: 8, training: {TRAINING}}}",
             f"reader={{reads: passages, passages: 2, longest: 64, longest_answer: 8, trained: [norms], training: {TRAINING}}}",
             "reader.hypernetwork={rank: 2, width: 16, condition: question}",
-            "evaluate={batch: 4, bootstrap_samples: 50}",
+            "evaluate={batch: 4, bootstrap_samples: 50, token_scores: true}",
             "cluster={cpus_per_worker: 1}",
             *more,
         ],
@@ -87,8 +87,11 @@ def test_every_question_of_every_set_counts_with_true_and_with_shuffled_adapters
     for row in sets.values():
         for system in ("reader", "reader_shuffled"):
             assert row[system]["em"]["n"] == row["questions"]
-            assert set(row[system]) == {"em", "f1", "subspan"}
-    assert len(table(trained.metrics["evaluate"]).splitlines()) == 2 + 4
+            assert set(row[system]) == {"em", "f1", "subspan", "token_accuracy", "perplexity"}
+            assert row[system]["perplexity"]["low"] <= row[system]["perplexity"]["value"] < 10_000
+    lines = table(trained.metrics["evaluate"]).splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[0].endswith("| F1 | Subspan EM | Token accuracy, % | Perplexity |")
 
 
 def test_the_hub_reads_the_card_of_the_reader(trained: JobResult, root: Path, tiny_t5_folder: Path):
