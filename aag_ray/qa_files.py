@@ -2,6 +2,7 @@
 
 Read are a JSON list or JSON lines, plain or gzipped, told apart by content: DPR and FiD (`answers`, `ctxs`), NQ-open
 (`answer`), WebQuestions (`answers`) and TriviaQA (`target`). Contexts come out best first whatever order the file has.
+The same rows may stand in a parquet or Arrow file, or in a folder that `datasets` saved to disk (one split of it).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from aag_ray.qa_tables import is_table, table_rows
 from aag_ray.records import Passage, Question
 
 SHOWN = 5
@@ -53,13 +57,12 @@ def read_questions(path: Path, *, skip_bad: bool = False) -> QaFile:
     Raises QaFileError for a file that is missing, empty, damaged or of another kind, and for refused rows; with
     `skip_bad` those are left out and returned as `refused`, and only a file without one good row is an error.
     """
-    name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     questions: list[Question] = []
     refused: list[Refused] = []
     rows_by_id: dict[str, int] = {}
-    for number, row in _rows(path):
+    for number, row in file_rows(path):
         try:
-            question = _question(row, default_id=f"{name}-{number - 1}")
+            question = _question(row, default_id(path, number))
             if question.id in rows_by_id:
                 raise _BadRow(f"id {question.id!r} is the id of row {rows_by_id[question.id]} already")
         except _BadRow as error:
@@ -74,10 +77,15 @@ def read_questions(path: Path, *, skip_bad: bool = False) -> QaFile:
     return QaFile(questions, refused)
 
 
+def default_id(path: Path, number: int) -> str:
+    """The id of row `number`, counted from 1, that brings none."""
+    return f"{path.name.removesuffix('.gz').rsplit('.', 1)[0]}-{number - 1}"
+
+
 def read_passages(path: Path) -> list[Passage]:
     """A pool of passages, `{"text", "title"?, "id"?}` a row (DPR). Raises QaFileError naming the first row that is not one."""
     passages = []
-    for number, row in _rows(path):
+    for number, row in file_rows(path):
         try:
             if isinstance(row, _BadRow):
                 raise row
@@ -97,8 +105,17 @@ def _explain(path: Path, refused: list[Refused], good: int) -> str:
     return "\n".join(lines)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Number from 1 and value of each row; a line that is no JSON is its _BadRow."""
+def file_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Number from 1 and value of each row; a line that is no JSON is an exception that says so.
+
+    Raises QaFileError for a file that is missing, empty, damaged or of another kind.
+    """
+    if is_table(path):
+        try:
+            yield from enumerate(table_rows(path), start=1)
+        except (ValueError, KeyError, OSError, pa.ArrowException) as error:
+            raise QaFileError(f"cannot read the table {path}: {error}") from error
+        return
     content = _content(path).removeprefix(b"\xef\xbb\xbf")
     start = content.lstrip()[:1]
     if not start:
@@ -143,12 +160,12 @@ def _json_line(line: bytes) -> Any:
         return _BadRow(f"no whole JSON object on the line: {error}")
 
 
-def _question(row: Any, default_id: str) -> Question:
+def _question(row: Any, default: str) -> Question:
     if isinstance(row, _BadRow):
         raise row
     if not isinstance(row, dict):
         raise _BadRow(f"a row must be an object, not {_shown(row)}")
-    identity = _identity(row, default_id, "id")
+    identity = _identity(row, default, "id")
     contexts = [_passage(context, index, identity) for index, context in enumerate(_list(row, "ctxs"))]
     target = row.get("target")
     return Question(
@@ -225,5 +242,5 @@ def _text(value: Any, place: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else f"{text[:40]}..."

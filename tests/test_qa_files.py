@@ -158,12 +158,6 @@ def test_a_file_without_one_good_row_is_an_error_even_when_bad_ones_are_skipped(
         read_questions(lines(tmp_path / "a.jsonl", {"id": "p1", "title": "Gold", "text": "Gold is Au."}), skip_bad=True)
 
 
-def parquet() -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"question": ["q"]}), sink)
-    return sink.getvalue().to_pybytes()
-
-
 LIST = json.dumps([GOOD, GOOD]).encode()
 DAMAGED_FILES = {
     "empty": (b"", "is empty"),
@@ -174,7 +168,6 @@ DAMAGED_FILES = {
     "a cut gzip": (gzip.compress(LIST)[:-12], "is a damaged or cut-off gzip file"),
     "a corrupt gzip": (gzip.compress(LIST)[:20] + b"\xff" * 8 + gzip.compress(LIST)[28:], "is a damaged or cut-off gzip file"),
     "an empty gzip": (gzip.compress(b""), "is empty"),
-    "parquet": (parquet(), "is neither a JSON list nor JSON lines: it starts with b'PAR1"),
     "a web page": (b"<!doctype html><title>404</title>", "is neither a JSON list nor JSON lines: it starts with b'<!doctype"),
     "CSV": (b"question,answers\nq,a\n", "is neither a JSON list nor JSON lines"),
 }
@@ -192,8 +185,38 @@ def test_a_damaged_or_foreign_file_is_refused_as_a_whole(tmp_path: Path, case: s
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(QaFileError, match=f"no question file {tmp_path}/none.json"):
         read_questions(tmp_path / "none.json")
-    with pytest.raises(QaFileError, match=f"cannot read {tmp_path}: Is a directory"):
+    with pytest.raises(
+        QaFileError, match=f"cannot read the table {tmp_path}: a folder of questions is one that .*no state.json"
+    ):
         read_questions(tmp_path)
+
+
+ROWS: list[dict[str, Any]] = [
+    GOOD | {"id": "1", "ctxs": [{"title": "Gold", "text": "Gold is Au.", "score": "80.5", "hasanswer": True}], "target": None},
+    GOOD | {"id": "2", "ctxs": [], "target": "gold"},
+]
+
+
+def test_a_table_reads_as_the_same_rows_in_json_do(tmp_path: Path) -> None:
+    expected = read_questions(lines(tmp_path / "a.jsonl", *ROWS))
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    assert read_questions(tmp_path / "a.parquet") == expected
+
+
+def test_a_row_of_a_table_is_checked_and_named_as_any_other(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([*ROWS, {"id": "3", "question": "why", "answers": None}]), tmp_path / "a.parquet")
+    with pytest.raises(QaFileError, match=r"a\.parquet, row 3: no answers"):
+        read_questions(tmp_path / "a.parquet")
+    pq.write_table(pa.table({"question": [b"why"], "answers": [["so"]]}), tmp_path / "b.parquet")
+    with pytest.raises(QaFileError, match=r"b\.parquet, row 1: question must be text, not \"b'why'\""):
+        read_questions(tmp_path / "b.parquet")
+
+
+def test_a_damaged_table_is_refused_as_a_whole(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
+    with pytest.raises(QaFileError, match=r"cannot read the table .*cut\.parquet: "):
+        read_questions(tmp_path / "cut.parquet")
 
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -25,15 +25,19 @@ class WorldSection(Section):
 
 
 class FilesSection(Section):
-    """Question files in DPR/FiD, NQ-open, WebQ or TriviaQA form, one for each split.
+    """Question files in DPR/FiD, NQ-open, WebQ or TriviaQA form, one for each split: JSON, parquet, Arrow, or a folder that
+    `datasets` saved.
 
-    `passages` is a pool ({"id", "title", "text"} a line) for questions that bring no passages of their own.
+    `passages` is a pool ({"id", "title", "text"} a line) for questions that bring no passages of their own. `compressed` and
+    `written` name columns of these files (compressed_ctxs_5, pred) whose documents are taken instead of being made.
     """
 
     train: Path
     dev: Path
     test: Path
     passages: Path | None = None
+    compressed: str | None = None
+    written: str | None = None
     skip_bad: bool = False
 
 

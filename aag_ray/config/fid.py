@@ -138,7 +138,8 @@ class FidEvaluateSection(AlsoSection):
 
 class TrainFidConfig(JobConfig):
     """A teacher and a reader on T5. `documents` is the table of dummy documents that an AAG run wrote
-    (predict/documents.parquet), for readers that read one. `stage` runs one stage on what is finished before it."""
+    (predict/documents.parquet), for readers that read one; without it, `data.files.written`, or else `data.files.compressed`,
+    names a column of the question files that holds them. `stage` runs one stage on what is finished before it."""
 
     stage: Literal["all", "data", "teacher", "reader", "evaluate"] = "all"
     seed: Natural = 29

@@ -18,7 +18,7 @@ from aag_ray.settings import ConfigError
 from aag_ray.train.evaluation import also_questions
 from aag_ray.train.fid_card import write_fid_card
 from aag_ray.train.staged import Work, run_job_stages
-from aag_ray.world.questions import load_splits
+from aag_ray.world.questions import load_documents, load_splits
 
 # The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
 DECIDES = {
@@ -49,7 +49,17 @@ def data(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
     if config.documents is not None:
         write_table(folder / DOCUMENTS, read_table(config.documents))
         metrics["documents"] = file_hash(config.documents)
+    elif config.data.files is not None and (column := _brought(config)):
+        documents = load_documents(config.data.files, column)
+        write_table(folder / DOCUMENTS, [document.to_row() for document in documents.values()])
+        metrics["documents"] = column
     return metrics
+
+
+def _brought(config: TrainFidConfig) -> str | None:
+    """The column of the question files whose documents are read where no table of documents is named."""
+    files = config.data.files
+    return (files.written or files.compressed) if files is not None else None
 
 
 def teacher(config: TrainFidConfig, run: Run, folder: Path) -> dict[str, Any]:
@@ -157,8 +167,9 @@ def _refuse_what_lacks(config: TrainFidConfig) -> None:
         network = section.hypernetwork
         used = name == "reader" or (config.reader.distill.asks_teacher and config.teacher.checkpoint is None)
         needs = section.reads == "document" or (network is not None and network.condition == "document")
-        if used and needs and config.documents is None:
-            raise ConfigError(f"documents: the {name} needs dummy documents; name the predict/documents.parquet of an AAG run")
+        if used and needs and config.documents is None and not _brought(config):
+            told = "name the predict/documents.parquet of an AAG run, or data.files.written, a column of the question files"
+            raise ConfigError(f"documents: the {name} needs dummy documents; {told}")
     documents = _read(config.documents) | _read(config.evaluate.documents)
     for name, questions in also_questions(config.evaluate).items():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,24 @@ from aag_ray.awaken.mixture import (
 from aag_ray.config import TrainAagConfig
 from aag_ray.records import Document, Question
 from aag_ray.settings import ConfigError
-from aag_ray.world.questions import load_splits
+from aag_ray.world.questions import load_documents, load_splits
 
 Metrics = dict[str, Any]
 
 
 def data(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
-    """Questions of every split with their passages, from the embedded world or from files, as one parquet each."""
+    """Questions of every split with their passages, from the embedded world or from files, as one parquet each; and the
+    documents that the files bring along, where they are to be taken."""
     splits, metrics = load_splits(config.data, config.seed)
     for split, questions in splits.items():
         write_table(folder / f"{split}.parquet", [question.to_row() for question in questions])
         print(f"  {split}: {len(questions)} questions", flush=True)
+    files = config.data.files
+    for name in ("compressed", "written"):
+        if files is not None and (column := getattr(files, name)):
+            brought = load_documents(files, column).values()
+            write_table(folder / name / "documents.parquet", [document.to_row() for document in brought])
+            metrics[name] = {"column": column, "documents": len(brought)}
     return metrics
 
 
@@ -42,6 +49,20 @@ def documents_of(run: Run, stage: str) -> dict[str, Document]:
     return {document.id: document for document in documents}
 
 
+def _taken_or_made(
+    run: Run, name: str, questions: Sequence[Question], folder: Path, make: Callable[[Sequence[Question], Path], list[Document]]
+) -> list[Document]:
+    """A document for each question: the one its file brings along where that is to be taken, else one that is made."""
+    if not (run.folder / "data" / name).exists():
+        return make(questions, folder)
+    brought = documents_of(run, f"data/{name}")
+    if missing := [question for question in questions if question.id not in brought]:
+        brought |= {document.id: document for document in make(missing, folder / "made")}
+    documents = [brought[question.id] for question in questions]
+    write_table(folder / "documents.parquet", [document.to_row() for document in documents])
+    return documents
+
+
 def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     """Compressed documents: targets for the generator's part of the training questions, the oracle of dev and test."""
     from aag_ray.awaken.compress import compression_report
@@ -49,8 +70,10 @@ def compress(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
 
     chosen, _ = generator_split(config, questions_of(run, "train"))
     questions = [*chosen, *questions_of(run, "dev"), *questions_of(run, "test")]
-    documents = compress_questions(questions, config.compress, folder, [question.id for question in chosen])
-    section = config.compress
+    section, training = config.compress, [question.id for question in chosen]
+    documents = _taken_or_made(
+        run, "compressed", questions, folder, lambda asked, where: compress_questions(asked, section, where, training)
+    )
     return compression_report(questions, documents, passages=section.passages, target_tokens=section.target_tokens)
 
 
@@ -90,7 +113,7 @@ def predict(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     dev, test = questions_of(run, "dev"), questions_of(run, "test")
     asked = [*rest[: config.predict.train_questions], *dev, *test]
     began = time.monotonic()
-    written = write_documents(config, run, asked, folder)
+    written = _taken_or_made(run, "written", asked, folder, lambda rest, where: write_documents(config, run, rest, where))
     seconds = (time.monotonic() - began) / len(asked)
     by_id = {document.id: document for document in written}
     mine = [by_id[question.id] for question in test]

@@ -1,12 +1,27 @@
-"""Where a job's questions come from: the embedded world, or files."""
+"""Where a job's questions come from, the embedded world or files, and documents that files bring along."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from aag_ray.config import DataSection
+from aag_ray.config import DataSection, FilesSection
+from aag_ray.qa_documents import read_documents
 from aag_ray.qa_files import QaFileError, read_passages, read_questions
-from aag_ray.records import SPLITS, Question
+from aag_ray.records import SPLITS, Document, Question
+
+
+def load_documents(files: FilesSection, column: str) -> dict[str, Document]:
+    """The documents in a column of all three files, by question id.
+
+    Raises QaFileError for a file without such a column, and for an id that two files share.
+    """
+    documents: dict[str, Document] = {}
+    for split in SPLITS:
+        found = read_documents(getattr(files, split), column)
+        if shared := documents.keys() & found.keys():
+            raise QaFileError(f"{getattr(files, split)}: id {min(shared)!r} is that of a question of another split, too")
+        documents |= found
+    return documents
 
 
 def load_splits(section: DataSection, seed: int) -> tuple[dict[str, list[Question]], dict[str, Any]]:
