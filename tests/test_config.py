@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.config import STAGES, TrainAagConfig
+from aag_ray.config import STAGES, TrainAagConfig, TrainFidConfig
 from aag_ray.settings import ConfigError, Section, config_keys, load_config
 
 
@@ -90,6 +90,14 @@ def test_a_quantised_model_takes_adapters():
 def test_a_batch_is_a_multiple_of_its_accumulation():
     with pytest.raises(ConfigError, match="batch=10 is not a multiple of accumulation=4"):
         load_config(TrainAagConfig, None, ["reader.training.batch=10", "reader.training.accumulation=4"])
+
+
+def test_adapters_are_made_from_passages_only_for_readers_that_have_some_when_they_answer():
+    with pytest.raises(ConfigError, match=r"hypernetwork\.condition=passage: this reader answers without passages"):
+        load_config(TrainAagConfig, None, ["reader.hypernetwork.condition=passage"])
+    config = load_config(TrainFidConfig, None, ["reader.hypernetwork.condition=passage"])
+    assert config.reader.hypernetwork is not None
+    assert config.reader.hypernetwork.condition == "passage"
 
 
 def test_a_mixture_trains_something():

@@ -115,7 +115,7 @@ class TeacherSection(Section):
 
 
 class HypernetworkSection(Section):
-    """Question (and document) -> LoRA factors.
+    """Question (and document, or its best retrieved passage) -> LoRA factors.
 
     `latents` is this project's default: per layer, learned queries over the base model's states of the condition; each
     latent gives one rank-one pair. `paper` is AAG's: a whitened feature and the raw layer index through a small MLP.
@@ -125,7 +125,7 @@ class HypernetworkSection(Section):
     modules: tuple[Module, ...] = ("down_proj",)
     rank: Positive = 8
     width: Positive = 192
-    condition: Literal["question", "document"] = "document"
+    condition: Literal["question", "document", "passage"] = "document"
     feature_size: Positive = 255
     hidden: Positive = 8
 
@@ -193,6 +193,14 @@ class ReaderSection(Section):
     compressed_share: Share = 0.2
     document_in: DocumentIn | Literal["best_on_dev"] = "best_on_dev"
     passages: Positive = 5
+
+    @model_validator(mode="after")
+    def adapters_need_no_passages(self) -> ReaderSection:
+        if self.hypernetwork.condition == "passage":
+            raise ValueError(
+                "hypernetwork.condition=passage: this reader answers without passages; those of jobs/train_fid.py can have them"
+            )
+        return self
 
 
 class AlsoSection(Section):

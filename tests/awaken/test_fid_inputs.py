@@ -59,9 +59,11 @@ def test_questions_whose_document_failed_are_left_out_where_one_is_read():
         ("document", "document", "Document: Gold is Au.\nQuestion: What is the symbol of gold?"),
         ("document", "question", "Question: What is the symbol of gold?"),
         ("nothing", "document", "Document: Gold is Au.\nQuestion: What is the symbol of gold?"),  # in the parameters only
+        ("nothing", "passage", "Document: Yen: A currency.\nQuestion: What is the symbol of gold?"),
+        ("document", "passage", "Document: Yen: A currency.\nQuestion: What is the symbol of gold?"),
     ],
 )
-def test_the_adapter_is_made_from_the_question_or_the_document_too(reads, condition, expected):
+def test_the_adapter_is_made_from_the_question_alone_or_the_document_or_the_best_passage_too(reads, condition, expected):
     [example] = fid_examples(QUESTIONS[:1], section(reads, condition), DOCUMENTS)
     assert example["condition"] == expected
 
@@ -89,3 +91,9 @@ def test_a_teacher_that_nobody_has_a_passage_for_is_named():
 def test_a_document_that_only_adapters_are_made_from_is_missed_as_well():
     with pytest.raises(ValueError, match=r"a document, which reads='nothing' with hypernetwork\.condition='document' needs"):
         fid_examples(QUESTIONS, section("nothing", "document"))
+
+
+def test_questions_without_a_passage_are_left_out_where_adapters_are_made_from_one():
+    assert [e["id"] for e in fid_examples(QUESTIONS, section("nothing", "passage"))] == ["a"]
+    with pytest.raises(ValueError, match=r"none of 1 questions has a passage, which .*hypernetwork\.condition='passage' needs"):
+        fid_examples(QUESTIONS[1:], section("nothing", "passage"))

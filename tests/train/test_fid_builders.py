@@ -159,9 +159,10 @@ class TestTraining:
         objective = build_fid_reader(model, wanted, more.pop("teacher", None), path, 3, CPU)
         return objective, run(objective, examples, examples[:3], training, seed=1, folder=folder, show=show, **more)
 
-    @pytest.mark.parametrize("engine", ["torch", "deepspeed"])
-    def test_lowers_the_loss_and_leaves_a_reader_that_answers(self, model, written, tmp_path, engine):
-        wanted = section(hypernetwork=NETWORK, trained=("norms", "embeddings", "feed_forward"))
+    @pytest.mark.parametrize(("engine", "condition"), [("torch", "document"), ("torch", "passage"), ("deepspeed", "document")])
+    def test_lowers_the_loss_and_leaves_a_reader_that_answers(self, model, written, tmp_path, engine, condition):
+        network = NETWORK.model_copy(update={"condition": condition})
+        wanted = section(hypernetwork=network, trained=("norms", "embeddings", "feed_forward"))
         path = written(fid_examples(QUESTIONS, wanted, DOCUMENTS))
         more = TrainingSection(steps=25, batch=6, learning_rate=1e-2, warmup_steps=2, checkpoint_every=25, dev_every=25)
         objective, metrics = self.train(model(), wanted, tmp_path / "run", path, more, engine=engine)
