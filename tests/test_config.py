@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.config import STAGES, TrainAagConfig, TrainFidConfig
+from aag_ray.config import STAGES, JobConfig, TrainAagConfig, TrainExtractorConfig, TrainFidConfig, TrainKnowledgeConfig
 from aag_ray.settings import ConfigError, Section, config_keys, load_config
 
 
@@ -98,6 +98,29 @@ def test_adapters_are_made_from_passages_only_for_readers_that_have_some_when_th
     config = load_config(TrainFidConfig, None, ["reader.hypernetwork.condition=passage"])
     assert config.reader.hypernetwork is not None
     assert config.reader.hypernetwork.condition == "passage"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        (TrainAagConfig, "reader.reading"),
+        (TrainAagConfig, "reader.training"),
+        (TrainExtractorConfig, "scorer.training"),
+        (TrainExtractorConfig, "tags.dpo"),
+        (TrainFidConfig, "reader.training"),
+        (TrainKnowledgeConfig, "internalizer.training"),
+    ],
+)
+def test_rows_that_share_no_sequence_are_not_packed(kind: type[JobConfig], key: str):
+    with pytest.raises(ConfigError, match=rf"{key}=.*pack=512: its rows have adapters, pairs or passages of their own"):
+        load_config(kind, None, [f"{key}.pack=512"])
+
+
+def test_fine_tuning_on_prompts_and_targets_can_be_packed():
+    sections = ["generator.training", "teacher.training", "reader.closed_book", "reader.static_training"]
+    config = load_config(TrainAagConfig, None, [f"{section}.pack=512" for section in sections])
+    assert config.reader.static_training.pack == config.generator.training.pack == 512
+    assert TrainAagConfig().generator.training.pack == 0
 
 
 def test_a_mixture_trains_something():

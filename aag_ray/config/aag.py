@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, Share, TrainingSection
+from aag_ray.config.basics import (
+    ClusterSection,
+    JobConfig,
+    ModelSection,
+    Natural,
+    Positive,
+    Share,
+    TrainingSection,
+    UnpackedTraining,
+)
 from aag_ray.settings import Section
 
 Module = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -187,8 +196,8 @@ class ReaderSection(Section):
     distill: DistillSection = DistillSection()
     mixture: MixtureSection = MixtureSection()
     closed_book: TrainingSection = TrainingSection(steps=0)
-    reading: TrainingSection = TrainingSection(steps=0)
-    training: TrainingSection = TrainingSection()
+    reading: UnpackedTraining = TrainingSection(steps=0)
+    training: UnpackedTraining = TrainingSection()
     static_training: TrainingSection = TrainingSection()
     compressed_share: Share = 0.2
     document_in: DocumentIn | Literal["best_on_dev"] = "best_on_dev"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aag_ray.settings import Section
 
@@ -85,6 +85,8 @@ class TrainingSection(Section):
     """One optimisation: AdamW with linear warm-up and decay. `batch` is the global batch in examples.
 
     The rate falls along a line or half a cosine to `floor` times `learning_rate`, which it would reach after the last step.
+    With `pack` above 0, a pass reads its rows one behind another in sequences of up to `pack` tokens, with equal losses and
+    next to no padding; a longer row is not cut. Only fine-tuning of a decoder on prompts and targets can be packed.
     """
 
     steps: Natural = 200
@@ -100,9 +102,19 @@ class TrainingSection(Section):
     checkpoint_every: Positive = 50
     dev_every: Positive = 50
     dev_examples: Positive = 64
+    pack: Natural = 0
 
     @model_validator(mode="after")
     def batch_is_divisible(self) -> TrainingSection:
         if self.batch % self.accumulation:
             raise ValueError(f"batch={self.batch} is not a multiple of accumulation={self.accumulation}")
         return self
+
+
+def _of_rows_apart(training: TrainingSection) -> TrainingSection:
+    if training.pack:
+        raise ValueError(f"pack={training.pack}: its rows have adapters, pairs or passages of their own and share no sequence")
+    return training
+
+
+UnpackedTraining = Annotated[TrainingSection, AfterValidator(_of_rows_apart)]

@@ -17,6 +17,7 @@ from aag_ray.config.basics import (
     RunSection,
     Share,
     TrainingSection,
+    UnpackedTraining,
 )
 from aag_ray.config.decoding import DecodingSection
 from aag_ray.config.fetch import FetchSection
@@ -74,7 +75,6 @@ class ScorerSection(Section):
     Spans that help count `positive_weight` times in the loss. For each window with evidence, up to `empty_windows` without
     are trained on: the half of them in which most of the question stands, and as many others. The lowest `frozen_layers`
     stay as they are, and so do the embeddings below. `model.dtype` is that of products; weights are float32.
-
     What a trained span scorer in the folder `teacher` says of training pages, or what the file `teacher_scores` does
     ({"id", "scores"} a JSON line: a page's id, and for each of its spans a number from 0 to 1), counts `teacher_weight` in the
     labels, gold the rest; where gold says nothing about a span, the teacher does alone.
@@ -89,7 +89,7 @@ class ScorerSection(Section):
     teacher: Path | None = None
     teacher_scores: Path | None = None
     teacher_weight: Share = 0.5
-    training: TrainingSection = TrainingSection()
+    training: UnpackedTraining = TrainingSection()
 
     @model_validator(mode="after")
     def one_teacher_at_most(self) -> ScorerSection:
@@ -113,7 +113,7 @@ class TagsSection(Section):
     window_tokens: Positive = 768
     empty_windows: float = Field(default=0.5, ge=0)
     sft: TrainingSection = TrainingSection()
-    dpo: TrainingSection = TrainingSection(steps=0)
+    dpo: UnpackedTraining = TrainingSection(steps=0)
     pairs: Positive = 64
     beta: float = Field(default=0.1, gt=0)
 

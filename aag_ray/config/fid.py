@@ -8,7 +8,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from aag_ray.config.aag import AlsoSection, DataSection, HypernetworkSection, LoraSection, Module
-from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, Share, TrainingSection
+from aag_ray.config.basics import (
+    ClusterSection,
+    JobConfig,
+    ModelSection,
+    Natural,
+    Positive,
+    Share,
+    TrainingSection,
+    UnpackedTraining,
+)
 from aag_ray.settings import Section
 
 Placement = Literal[
@@ -102,7 +111,7 @@ class FidReaderSection(Section):
     hypernetwork: FidHypernetworkSection | None = FidHypernetworkSection()
     trained: tuple[BaseWeights, ...] = ("norms", "embeddings", "feed_forward")
     distill: FidDistillSection = FidDistillSection()
-    training: TrainingSection = TrainingSection()
+    training: UnpackedTraining = TrainingSection()
 
     @model_validator(mode="after")
     def something_is_trained(self) -> FidReaderSection:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from aag_ray.config.aag import DataSection, DistillSection, HypernetworkSection, LoraSection
-from aag_ray.config.basics import ClusterSection, JobConfig, ModelSection, Natural, Positive, RunSection, Share, TrainingSection
+from aag_ray.config.basics import (
+    ClusterSection,
+    JobConfig,
+    ModelSection,
+    Natural,
+    Positive,
+    RunSection,
+    Share,
+    TrainingSection,
+    UnpackedTraining,
+)
 from aag_ray.settings import Section
 
 
@@ -36,7 +46,7 @@ class InternalizerSection(Section):
 
     hypernetwork: HypernetworkSection = HypernetworkSection()
     distill: DistillSection = DistillSection(share=0.25)
-    training: TrainingSection = TrainingSection()
+    training: UnpackedTraining = TrainingSection()
     shown: Share = 0.15
     joined: Share = 0.25
     joined_with: Positive = 3

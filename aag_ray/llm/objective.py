@@ -30,6 +30,13 @@ class Objective(nn.Module, ABC):
         """The language model under it, if there is one."""
         return None
 
+    def pack(self, tokens: int) -> None:
+        """From now on read several rows in one sequence of up to `tokens` tokens, with equal losses and scores.
+
+        Raises ValueError where rows cannot share a sequence: adapters of their own, an encoder, a recurrent state.
+        """
+        raise ValueError(f"{type(self).__name__} cannot read several rows in one sequence")
+
     @abstractmethod
     def length(self, example: Example) -> int:
         """What an example costs, in tokens; the loop puts examples of similar length into one batch."""

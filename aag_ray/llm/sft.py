@@ -18,6 +18,7 @@ from aag_ray.llm.batches import encode_pair, mean_over_rows, nll, target_batch, 
 from aag_ray.llm.engine import pad
 from aag_ray.llm.load import LoadedModel
 from aag_ray.llm.objective import Example, Objective
+from aag_ray.llm.packing import keeps_rows_apart, packed_batch, packed_logits
 
 T5_NAMES = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "down_proj": "wo"}
 
@@ -31,7 +32,7 @@ class SftObjective(Objective):
 
     def __init__(self, loaded: LoadedModel, lora: StaticLora | None, longest: int = 2048, *, shard_base: bool = False) -> None:
         super().__init__()
-        self.lora, self.longest = lora, longest
+        self.lora, self.longest, self.packed = lora, longest, 0
         self._held: tuple[LoadedModel] = (loaded,)  # a tuple, so that the base model is not registered as a submodule
         if lora is None or shard_base:
             self.base: Any = loaded.model
@@ -43,6 +44,12 @@ class SftObjective(Objective):
     def loaded(self) -> LoadedModel:
         return self._held[0]
 
+    def pack(self, tokens: int) -> None:
+        if not keeps_rows_apart(self.loaded):
+            kind = type(self.loaded.model).__name__
+            raise ValueError(f"{self.loaded.name} ({kind}) would not keep the rows of one sequence apart")
+        self.packed = tokens
+
     def length(self, example: Example) -> int:
         return sum(map(len, encode_pair(self.loaded.tokenizer, example["prompt"], example["target"], self.longest)))
 
@@ -52,11 +59,15 @@ class SftObjective(Objective):
         prompts, targets = [e["prompt"] for e in examples], [e["target"] for e in examples]
         adapter: Adapter | None = self.lora() if self.lora is not None else None
         with applied(model, adapter):
-            if not self.loaded.is_encoder_decoder:
+            if self.loaded.is_encoder_decoder:
+                return self._seq2seq_losses(model, prompts, targets)
+            if self.packed:
+                batch = packed_batch(self.loaded, prompts, targets, self.longest, self.packed)
+                logits = packed_logits(model, batch)
+            else:
                 batch = target_batch(self.loaded, prompts, targets, self.longest)
                 logits, _ = target_logits(model, batch)
-                return nll(logits, batch.label, batch.row, len(examples))
-            return self._seq2seq_losses(model, prompts, targets)
+            return nll(logits, batch.label, batch.row, len(examples))
 
     def _seq2seq_losses(self, model: Any, prompts: Sequence[str], targets: Sequence[str]) -> Tensor:
         tokenizer: Any = self.loaded.tokenizer

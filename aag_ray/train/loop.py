@@ -119,6 +119,12 @@ class _Training:
                 f"training.batch={training.batch} cannot be shared by {engine.world} workers x "
                 f"{training.accumulation} accumulation steps; it must be at least {engine.world * training.accumulation}"
             )
+        if training.pack:
+            try:
+                with engine.whole_weights():
+                    objective.pack(training.pack)
+            except ValueError as error:
+                raise TrainingError(f"training.pack={training.pack}: {error}") from error
         self.objective, self.training, self.folder, self.engine = objective, training, folder, engine
         self.train, self.dev = train, dev[: training.dev_examples]
         self.checkpoints = Checkpoints(checkpoints)

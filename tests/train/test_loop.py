@@ -7,6 +7,8 @@ import signal
 import pytest
 import torch
 
+from aag_ray.config import LoraSection, ModelSection
+from aag_ray.train.builders import build_sft
 from aag_ray.train.checkpoints import Checkpoints
 from aag_ray.train.engine import TrainingError
 from aag_ray.train.log import read_log
@@ -110,6 +112,24 @@ def test_the_cut_into_micro_batches_does_not_change_the_training(tmp_path, regre
         section = training.model_copy(update={"accumulation": accumulation})
         run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path / str(accumulation), show=quiet)
     assert losses(tmp_path / "1") == pytest.approx(losses(tmp_path / "3"), abs=1e-4)
+
+
+def test_packed_rows_train_as_padded_ones(tmp_path, tiny_model_folder, training):
+    model = ModelSection(name=str(tiny_model_folder), dtype="float32")
+    rows = [{"id": str(n), "prompt": "Question: gold?\n" * (1 + n % 4), "target": f" Au{n}\n"} for n in range(20)]
+    found = []
+    for pack in (0, 96):
+        section = training.model_copy(update={"pack": pack})
+        objective = build_sft(model, LoraSection(rank=2), 1, torch.device("cpu"))
+        metrics = run(objective, rows, rows[:5], section, seed=1, folder=tmp_path / str(pack), show=quiet)
+        found.append([*losses(tmp_path / str(pack)), metrics["dev_score"], metrics["tokens"]])
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+def test_rows_that_share_no_sequence_are_not_packed(tmp_path, regression, rows, dev_rows, training):
+    section = training.model_copy(update={"pack": 64})
+    with pytest.raises(TrainingError, match=r"training\.pack=64: Regression cannot read several rows in one sequence"):
+        run(regression(), rows, dev_rows, section, seed=1, folder=tmp_path, show=quiet)
 
 
 def test_a_loss_that_is_not_a_number_stops_with_the_step_and_the_examples(tmp_path, regression, rows, dev_rows, training):
