@@ -50,29 +50,38 @@ def write_model_card(folder: Path, result: Mapping[str, Any], base: str, data: s
     from huggingface_hub import ModelCardData
 
     known = ModelCardData(
-        # A local folder is no name that the hub could follow.
-        base_model=None if Path(base).is_absolute() else base,
+        base_model=base_name(base),
         library_name="aag-ray",
         pipeline_tag="question-answering",
         tags=["awakening-augmented-generation", "hypernetwork", "lora"],
         model_name=folder.name,
-        eval_results=list(_measured(result, data)),
+        eval_results=list(measured(result["systems"].get("aag", {}), data, long_name("aag", 0))),
     )
-    held = (f"| `{name}/` | {what} |" for name, what in _FOLDERS.items() if (folder / name).is_dir())
     scores = [row.get("em") for row in result["systems"].values()]
     questions = max((int(score["n"]) for score in scores if isinstance(score, Mapping)), default=0)
     text = _TEXT.format(
-        base=base, name=folder.name, folders="\n".join(held), n=questions, data=data, table=render_markdown(result)
+        base=base, name=folder.name, folders=folder_rows(folder), n=questions, data=data, table=render_markdown(result)
     )
     write_atomically(folder / CARD, f"---\n{known.to_yaml()}\n---\n{text}")
     return folder / CARD
 
 
-def _measured(result: Mapping[str, Any], data: str) -> Iterator[Any]:
+def base_name(base: str) -> str | None:
+    """The base model for the hub. A local folder is no name that it could follow."""
+    return None if Path(base).is_absolute() else base
+
+
+def folder_rows(folder: Path) -> str:
+    """Rows of a table: the parts of an awakening model that lie in its folder."""
+    return "\n".join(f"| `{name}/` | {what} |" for name, what in _FOLDERS.items() if (folder / name).is_dir())
+
+
+def measured(scores: Mapping[str, Any], data: str, system: str) -> Iterator[Any]:
+    """What the hub shows of one system's scores, as its EvalResult."""
     from huggingface_hub import EvalResult
 
     for key, (kind, title) in _METRICS.items():
-        if (score := result["systems"].get("aag", {}).get(key)) is not None:
+        if (score := scores.get(key)) is not None:
             value = score["value"] if isinstance(score, Mapping) else score
             yield EvalResult(
                 task_type="question-answering",
@@ -80,6 +89,6 @@ def _measured(result: Mapping[str, Any], data: str) -> Iterator[Any]:
                 dataset_name=data,
                 dataset_split="test",
                 metric_type=kind,
-                metric_name=f"{title}, {long_name('aag', 0)}",
+                metric_name=f"{title}, {system}",
                 metric_value=round(float(value), 2),
             )

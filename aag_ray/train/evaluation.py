@@ -13,6 +13,7 @@ from aag_ray.evaluate.markdown import TOKEN_COLUMNS
 from aag_ray.qa_files import QaFileError, read_questions
 from aag_ray.records import Document, Question
 from aag_ray.train.stages import Metrics, documents_of, questions_of, run_metrics, write_documents
+from aag_ray.world.questions import name_of_test_set
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,8 @@ def evaluate(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     if also:
         result["also"] = also
     metrics = _metrics(result, write_report(result, folder))
-    files = config.data.files
-    told = "countries, elements and cities, none of them trained on" if files is None else files.test.name
-    metrics["report"]["card"] = str(write_model_card(trained / "model", result, config.model.name, told))
+    card = write_model_card(trained / "model", result, config.model.name, name_of_test_set(config.data))
+    metrics["report"]["card"] = str(card)
     render_terminal(result)
     if also:
         metrics["also"] = {name: _metrics(other, write_report(other, folder / "also" / name)) for name, other in also.items()}

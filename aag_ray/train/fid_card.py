@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import write_atomically
+from aag_ray.evaluate.model_card import CARD, base_name
 
-CARD = "README.md"
 _TEXT = """---
 {known}
 ---
@@ -42,7 +42,7 @@ def write_fid_card(folder: Path, result: Mapping[str, Any], table: str, base: st
     from huggingface_hub import ModelCardData
 
     known = ModelCardData(
-        base_model=None if Path(base).is_absolute() else base,  # a local folder is no name that the hub could follow
+        base_model=base_name(base),
         library_name="aag-ray",
         pipeline_tag="question-answering",
         tags=["awakening-augmented-generation", "fusion-in-decoder"],

@@ -16,7 +16,7 @@ from aag_ray.job import JobResult
 from aag_ray.records import SPLITS, Question
 from aag_ray.settings import ConfigError
 from aag_ray.train.staged import Work, run_job_stages
-from aag_ray.world.questions import load_splits
+from aag_ray.world.questions import load_splits, name_of_test_set
 
 Metrics = dict[str, Any]
 # The sections that decide what a stage makes. A change in one redoes that stage and all that follow it.
@@ -90,16 +90,17 @@ def save_model(config: TrainKnowledgeConfig, run: Run, folder: Path) -> None:
 
 
 def evaluate(config: TrainKnowledgeConfig, run: Run, folder: Path) -> Metrics:
-    """The test questions with their document nowhere, in the prompt, in the parameters, and both."""
+    """The test questions with their document nowhere, in the prompt, in the parameters, and both; and the model's card."""
     from aag_ray.awaken.awakened import AwakeningModel
     from aag_ray.evaluate.knowledge import KnowledgeTest, render_knowledge, told_questions
+    from aag_ray.evaluate.knowledge_card import write_knowledge_card
     from aag_ray.evaluate.machine import describe_machine
     from aag_ray.llm.load import load_model
 
-    section = config.evaluate
+    section, trained = config.evaluate, run.folder / "internalizer" / "model"
     questions = _questions(run, "test")[: section.questions]
     documents, told = told_questions(questions, config.data.passages)
-    model = AwakeningModel.from_pretrained(run.folder / "internalizer" / "model", load_model(config.model))
+    model = AwakeningModel.from_pretrained(trained, load_model(config.model))
     try:
         test = KnowledgeTest(model, documents, told, section, config.data.unseen_relations, config.seed)
     except ValueError as error:
@@ -110,7 +111,8 @@ def evaluate(config: TrainKnowledgeConfig, run: Run, folder: Path) -> Metrics:
     write_json(folder / "result.json", result)
     write_atomically(folder / "table.md", render_knowledge(result))
     print(render_knowledge(result), flush=True)
-    return result
+    card = write_knowledge_card(trained, result, config.model.name, name_of_test_set(config.data))
+    return result | {"card": str(card)}
 
 
 WORK: dict[str, Work[TrainKnowledgeConfig]] = {

@@ -10,6 +10,11 @@ from aag_ray.qa_files import QaFileError, read_passages, read_questions
 from aag_ray.records import SPLITS, Document, Question
 
 
+def name_of_test_set(section: DataSection) -> str:
+    """What the questions of the test split are, in a few words."""
+    return "countries, elements and cities, none of them trained on" if section.files is None else section.files.test.name
+
+
 def load_documents(files: FilesSection, column: str) -> dict[str, Document]:
     """The documents in a column of all three files, by question id.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,21 @@ def test_what_was_trained_internalizes_and_is_no_run_of_the_main_job(trained: Jo
     assert isinstance(model.answer("Which colour is the flag of Lumora?"), str)
     with pytest.raises(RunError):
         newest_run(root, "hypernetwork")
+
+
+def test_the_hub_reads_its_card_and_what_the_card_shows_runs(trained: JobResult, root: Path, monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import ModelCard
+
+    folder = root / "tiny" / "internalizer" / "model"
+    assert trained.metrics["evaluate"]["card"] == str(folder / "README.md")
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.to_dict()["library_name"] == "aag-ray"
+    assert (root / "tiny" / "evaluate" / "table.md").read_text() in card.content
+    monkeypatch.chdir(folder.parent)
+    shown: dict[str, Any] = {}
+    exec(card.text.split("```python\n")[1].split("```")[0], shown)
+    assert isinstance(shown["model"], AwakeningModel)
+    assert isinstance(shown["model"].answer("Which colour?"), str)
 
 
 def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_model_folder: Path, root: Path):
