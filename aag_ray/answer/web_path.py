@@ -12,7 +12,7 @@ from aag_ray.answer.allowance import Allowance, Degradation, GivenUp
 from aag_ray.answer.event import AnswerEvent, Sources
 from aag_ray.answer.memory_path import BROKEN
 from aag_ray.answer.page_reading import cleaned, ranking_text
-from aag_ray.answer.parsed import ParsedRequest
+from aag_ray.answer.parsed import MAX_CHARACTERS, ParsedRequest
 from aag_ray.answer.parts import AsyncExtractor, Fetch, PageRanker, Search, Unavailable
 from aag_ray.answer.provenance import WebOutcome
 from aag_ray.answer.request import Filters
@@ -156,7 +156,7 @@ class Finding:
         return self._evidence(extraction, {number: read[number] for number in kept})
 
     async def _search(self) -> tuple[SearchResult, ...]:
-        queries = (self.parsed.queries or (SearchRequest(self.parsed.question),))[: self.section.queries]
+        queries = self._queries()[: self.section.queries]
         if len(queries) < len(self.parsed.queries):
             self._give_up(Degradation.FEWER_QUERIES, f"{len(queries)} of {len(self.parsed.queries)} queries were searched for")
         seconds = min(self.section.search_seconds, SEARCH_SHARE * self.allowance.left_for_web)
@@ -172,6 +172,13 @@ class Finding:
         if results := merged(answer.results for answer in answers if answer.ok):
             return results
         raise Stopped(*_nothing(answers))
+
+    def _queries(self) -> tuple[SearchRequest, ...]:
+        """The parser's, and last the question itself: keywords that were written may be wrong."""
+        written = self.parsed.queries or (SearchRequest(self.parsed.question[:MAX_CHARACTERS]),)
+        own = replace(written[0], query=self.parsed.question[:MAX_CHARACTERS])
+        said = {query.query.casefold() for query in written}
+        return written if own.query.casefold() in said else (*written, own)
 
     async def _fetch(self) -> dict[int, TaggedPage]:
         """The pages that were read in time, by the place of their source."""

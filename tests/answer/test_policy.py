@@ -20,6 +20,7 @@ from aag_ray.answer.provenance import MemoryOutcome, Provenance, WebOutcome
 from aag_ray.answer.request import AnswerRequest, Filters, Mode, Role, Turn, Wishes
 from aag_ray.answer.source import SourceState
 from aag_ray.config import AnswerSection, BudgetSection
+from aag_ray.web.search.request import SearchRequest
 
 QUESTION = "Which city is the capital of Peru?"
 PERU = "Lima is the capital of Peru and its largest city."
@@ -181,6 +182,20 @@ class TestFromTheWeb:
         assert "evil.test" not in answer.text
         assert made.site.url("/peru") in answer.text
         assert answer.done.links_removed == 1
+
+    async def test_the_question_itself_is_searched_for_beside_the_parsers_words_once(self, parts: Make) -> None:
+        class Writes(UntrainedParser):
+            async def parse(self, request: AnswerRequest, today: date) -> ParsedRequest:
+                own = [SearchRequest(words, language="en") for words in written]
+                return replace(await super().parse(request, today), queries=tuple(own))
+
+        for written in (["llama wool"], [QUESTION.upper()], []):
+            made = parts(parser=Writes())
+            made.site.searched.clear()
+            about_peru(made)
+            assert (await ask(made, Mode.SEARCH)).text == PERU
+            asked = sorted(each["q"].casefold() for each in made.site.searched)
+            assert asked == sorted({*map(str.casefold, written), QUESTION.casefold()})
 
     async def test_filters_reach_every_search(self, parts: Make) -> None:
         made = parts()
