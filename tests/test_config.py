@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from aag_ray.config import STAGES, JobConfig, TrainAagConfig, TrainExtractorConfig, TrainFidConfig, TrainKnowledgeConfig
+from aag_ray.config import (
+    STAGES,
+    ClusterSection,
+    JobConfig,
+    TrainAagConfig,
+    TrainExtractorConfig,
+    TrainFidConfig,
+    TrainKnowledgeConfig,
+)
 from aag_ray.settings import ConfigError, Section, config_keys, load_config
 
 
@@ -85,6 +93,11 @@ def test_quantised_weights_are_neither_trained_nor_sharded(overrides: list[str],
 def test_a_quantised_model_takes_adapters():
     config = load_config(TrainAagConfig, None, ["model.quantize=nf4", "cluster.zero_stage=2"])
     assert config.model.quantize == "nf4"
+
+
+def test_only_stage_3_takes_the_base_model_apart():
+    kept = {(stage, off): ClusterSection(zero_stage=stage, offload=off).shard for stage in (1, 2, 3) for off in (False, True)}
+    assert {key: value for key, value in kept.items() if value} == {(3, False): "device", (3, True): "cpu"}
 
 
 def test_a_batch_is_a_multiple_of_its_accumulation():

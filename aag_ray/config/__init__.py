@@ -34,6 +34,7 @@ from aag_ray.config.basics import (
     Positive,
     RunSection,
     Seconds,
+    Shard,
     Share,
     TrainingSection,
 )
@@ -208,6 +209,7 @@ __all__ = [
     "SearchSection",
     "Seconds",
     "ServeSection",
+    "Shard",
     "Share",
     "TagConfig",
     "TagsSection",

@@ -15,6 +15,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 Seconds = Annotated[float, Field(ge=0)]
 DType = Literal["auto", "bfloat16", "float32"]
+Shard = Literal["device", "cpu"]
 
 
 class RunSection(Section):
@@ -58,6 +59,13 @@ class ClusterSection(Section):
         if self.offload and not self.zero_stage:
             raise ValueError("offload=true moves what ZeRO shards to the CPU; it needs zero_stage 1, 2 or 3")
         return self
+
+    @property
+    def shard(self) -> Shard | None:
+        """Where each worker holds its part of the base model's weights; None below stage 3, where it holds all of them."""
+        if self.zero_stage < 3:
+            return None
+        return "cpu" if self.offload else "device"
 
 
 class JobConfig(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -23,22 +24,25 @@ from aag_ray.config import (
     LoraSection,
     ModelSection,
     ReaderSection,
+    Shard,
 )
 from aag_ray.llm.load import LoadedModel, choose_dtype, load_model
 from aag_ray.llm.objective import Example
 from aag_ray.llm.sft import SftObjective, load_lora, new_lora
 from aag_ray.train.loop import read_examples
+from aag_ray.train.shards import readable_shards, sharded_loading
 
 WHITENING_EXAMPLES = 2000
 
 
-def load_for_training(model: ModelSection, device: torch.device) -> LoadedModel:
-    """A model whose attention is quick to differentiate.
+def load_for_training(model: ModelSection, device: torch.device, shard: Shard | None = None) -> LoadedModel:
+    """A model whose attention is quick to differentiate; with `shard`, each worker gets its part of every weight alone.
 
     On a CPU the fused kernel's backward pass in bfloat16 is the slower one: a step of 8 rows of 180 tokens of a 135M model took
     3.4 s with it and 2.8 s without, 4 rows of 480 tokens 5.4 s and 4.0 s (two cores, torch 2.13).
     """
-    loaded = load_model(model, str(device))
+    with sharded_loading(device, choose_dtype(model.dtype, device), shard) if shard else nullcontext():
+        loaded = load_model(model, str(device))
     if device.type == "cpu":
         loaded.model.set_attn_implementation("eager")
     return loaded
@@ -50,14 +54,14 @@ def build_sft(
     seed: int,
     device: torch.device,
     rank: int | None = None,
-    shard: bool = False,
+    shard: Shard | None = None,
     longest: int | None = 2048,
 ) -> SftObjective:
     """A LoRA (of `rank`, or the section's) on a model, or the whole model, on rows of up to `longest` tokens (None: as many as
     the model reads)."""
-    loaded = load_for_training(model, device)
+    loaded = load_for_training(model, device, shard)
     made = new_lora(loaded, lora, seed, rank) if lora is not None else None
-    return SftObjective(loaded, made, longest or context_of(loaded), shard_base=shard)
+    return SftObjective(loaded, made, longest or context_of(loaded), shard_base=shard is not None)
 
 
 def context_of(loaded: LoadedModel) -> int:
@@ -72,13 +76,13 @@ def build_reader(
     examples: Path,
     seed: int,
     device: torch.device,
-    shard: bool = False,
+    shard: Shard | None = None,
     start: Path | None = None,
     lora: Path | None = None,
 ) -> ReaderObjective:
     """The reader's LoRA and hypernetwork over a base model, each new or as a training before left it in `lora` and `start`."""
-    loaded = load_for_training(model, device)
-    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
+    loaded = load_for_training(model, device, shard)
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed, shard)
     if start is not None:
         network.load_state_dict(load_file(start / "model.safetensors"))
     return ReaderObjective(
@@ -87,17 +91,17 @@ def build_reader(
         network,
         section.distill,
         load_lora(teacher) if teacher is not None else None,
-        shard_base=shard,
+        shard_base=shard is not None,
     )
 
 
 def build_reading(
-    model: ModelSection, section: ReaderSection, examples: Path, seed: int, device: torch.device, shard: bool = False
+    model: ModelSection, section: ReaderSection, examples: Path, seed: int, device: torch.device, shard: Shard | None = None
 ) -> ReaderObjective:
     """The hypernetwork alone over a base model: nothing else can learn the answers."""
-    loaded = load_for_training(model, device)
-    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
-    return ReaderObjective(loaded, None, network, DistillSection(kd=False), shard_base=shard)
+    loaded = load_for_training(model, device, shard)
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed, shard)
+    return ReaderObjective(loaded, None, network, DistillSection(kd=False), shard_base=shard is not None)
 
 
 def build_internalizer(
@@ -107,13 +111,13 @@ def build_internalizer(
     examples: Path,
     seed: int,
     device: torch.device,
-    shard: bool = False,
+    shard: Shard | None = None,
 ) -> ReaderObjective:
     """A hypernetwork over a frozen text reader, which is also its teacher."""
-    loaded = load_for_training(model, device)
-    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed)
+    loaded = load_for_training(model, device, shard)
+    network = started_hypernetwork(loaded, section.hypernetwork, examples, seed, shard)
     lora = load_lora(reader)
-    return ReaderObjective(loaded, lora, network, section.distill, lora, shard_base=shard)
+    return ReaderObjective(loaded, lora, network, section.distill, lora, shard_base=shard is not None)
 
 
 def build_fid_reader(
@@ -123,7 +127,7 @@ def build_fid_reader(
     examples: Path,
     seed: int,
     device: torch.device,
-    shard: bool = False,
+    shard: Shard | None = None,
 ) -> FidObjective:
     """A reader that fuses passages in a T5, with what `section` puts on it; also the teacher, which is such a reader.
 
@@ -141,7 +145,7 @@ def build_fid_reader(
         longest=section.longest,
         longest_answer=section.longest_answer,
         compute=compute,
-        shard_base=shard,
+        shard_base=shard is not None,
     )
     return FidObjective(reader, section.distill, _fid_teacher(teacher, model, device, trained=section.distill.co_train > 0))
 
@@ -165,11 +169,14 @@ def _fid_teacher(
     )
 
 
-def started_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, examples: Path, seed: int) -> Hypernetwork:
+def started_hypernetwork(
+    loaded: LoadedModel, section: HypernetworkSection, examples: Path, seed: int, shard: Shard | None = None
+) -> Hypernetwork:
     """A new hypernetwork; the paper's variant has its whitening fitted on the conditions of `examples`."""
     network = new_hypernetwork(loaded, section, seed)
     if isinstance(network, PaperHypernetwork):
-        fit_whitening(loaded, network, read_examples(examples))
+        with readable_shards(loaded.model, loaded.device, loaded.dtype, shard) if shard else nullcontext():
+            fit_whitening(loaded, network, read_examples(examples))
     return network
 
 

@@ -24,6 +24,7 @@ from aag_ray.llm.objective import Objective
 from aag_ray.train.engine import MicroBatch, TrainingError, adamw, trained_parameters
 
 TAG = "deepspeed"
+SMALL = 100_000  # numbers; DeepSpeed's own default
 
 
 def import_deepspeed(use_gpu: bool) -> ModuleType:
@@ -44,10 +45,24 @@ def import_deepspeed(use_gpu: bool) -> ModuleType:
     return deepspeed
 
 
+def join_workers(use_gpu: bool) -> ModuleType:
+    """DeepSpeed on the ranks of torch.distributed; a lone process makes its own group of one."""
+    deepspeed = import_deepspeed(use_gpu)
+    backend = "nccl" if use_gpu else "gloo"
+    if not dist.is_initialized():
+        # An in-memory store: no port, no rendezvous.
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it even then
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+    deepspeed.init_distributed(backend, auto_mpi_discovery=False, verbose=False)
+    return deepspeed
+
+
 def deepspeed_config(
-    training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False
+    training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False, whole: int = 0
 ) -> dict[str, Any]:
     """The DeepSpeed configuration of one training. With `offload`, what is sharded lies in the CPU's memory.
+
+    Parameters of up to `whole` numbers are not sharded by stage 3, nor are the small ones that it never shards.
 
     Raises TrainingError for anything but fp32 and bf16.
     """
@@ -57,6 +72,8 @@ def deepspeed_config(
     # ZeRO-1 keeps the float32 master weights of bfloat16 ones; its loss curve is PyTorch's, that of stage 0 was not.
     stage = max(1, zero_stage) if half else zero_stage
     zero: dict[str, Any] = {"stage": stage}
+    if stage == 3:
+        zero["stage3_param_persistence_threshold"] = max(whole, SMALL)
     if offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         if stage == 3:
@@ -83,16 +100,14 @@ class DeepSpeedEngine:
     def __init__(self, objective: Objective, training: TrainingSection, zero_stage: int = 0, offload: bool = False) -> None:
         parameters = list(trained_parameters(objective).values())
         use_gpu = parameters[0].is_cuda
-        deepspeed = import_deepspeed(use_gpu)
-        if not dist.is_initialized():
-            # An in-memory store: no port, no rendezvous.
-            os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed asks for it even then
-            dist.init_process_group("nccl" if use_gpu else "gloo", store=HashStore(), rank=0, world_size=1)
+        deepspeed = join_workers(use_gpu)
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) > 1:
             raise TrainingError(f"trained parameters have mixed types ({', '.join(sorted(map(str, dtypes)))}); make them equal")
-        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop(), offload)
+        beside = _beside_base(objective)
+        whole = max((parameter.numel() for parameter in beside), default=0)
+        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop(), offload, whole)
         optimizer = adamw(objective, training)
         self.norm: Any = None
         if not config["gradient_clipping"]:
@@ -101,10 +116,13 @@ class DeepSpeedEngine:
                 self.norm = nn.utils.clip_grad_norm_(parameters, training.clip)
 
             optimizer.register_step_pre_hook(clip)
-        deepspeed.init_distributed("nccl" if use_gpu else "gloo", auto_mpi_discovery=False, verbose=False)
         self.engine, *_ = deepspeed.initialize(model=objective, optimizer=optimizer, config=config, dist_init_required=False)
         self.gathered: Any = deepspeed.zero.GatheredParameters
         self.sharded_weights = zero_stage == 3
+        if self.sharded_weights:
+            for parameter in beside:
+                setattr(parameter, "is_external_param", True)  # noqa: B010 - no module's own, so none takes it away
+        self._fetch_whole()
 
     def step(self, micro_batches: Sequence[MicroBatch], learning_rate: float) -> tuple[list[dict[str, Tensor]], Any]:
         for group in self.engine.optimizer.param_groups:
@@ -135,6 +153,12 @@ class DeepSpeedEngine:
                 yield
             finally:
                 offload._register_deepspeed_module(offload.module)
+        self._fetch_whole()
+
+    def _fetch_whole(self) -> None:
+        """Fetch the parameters that are not sharded, which nothing does where no module is called for its own."""
+        if self.sharded_weights:
+            self.engine.optimizer.checkpoint_event_epilogue()
 
     def save(self, folder: Path) -> None:
         self.engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=True)
@@ -152,3 +176,15 @@ class DeepSpeedEngine:
 
     def close(self) -> None:
         self.engine.destroy()
+
+
+def _beside_base(objective: Objective) -> list[nn.Parameter]:
+    """The trained parameters that are not the base model's: those of a LoRA or a hypernetwork.
+
+    ZeRO-3 fetches a module's weights for its forward pass, and again when the gradients of its outputs, tensors, arrive. What
+    these give out is an Adapter, so their weights would be gone when their gradients are there: they are not sharded.
+    """
+    if objective.loaded is None:
+        return []
+    base = {id(parameter) for parameter in objective.loaded.model.parameters()}
+    return [parameter for parameter in trained_parameters(objective).values() if id(parameter) not in base]

@@ -157,7 +157,7 @@ def _train(
         examples = fid_examples(_questions(run, file.stem), section, documents, teacher_passages)
         write_atomically(file, "".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples))
     arguments = {"model": config.model, "section": section, "teacher": lesson, "examples": files[0], "seed": config.seed}
-    arguments |= {"shard": config.cluster.zero_stage == 3}
+    arguments |= {"shard": config.cluster.shard}
     where = folder / "training"
     return train(TrainingJob(build_fid_reader, arguments, *files, section.training, config.cluster, config.seed, where))
 

@@ -153,5 +153,5 @@ def _train(
 ) -> Metrics:
     from aag_ray.train.launch import TrainingJob, train
 
-    given = {**arguments, "seed": config.seed, "shard": config.cluster.zero_stage == 3}
+    given = {**arguments, "seed": config.seed, "shard": config.cluster.shard}
     return train(TrainingJob(build, given, *files, training, config.cluster, config.seed, folder / "training"))

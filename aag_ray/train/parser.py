@@ -91,7 +91,7 @@ def parser(config: TrainParserConfig, run: Run, folder: Path) -> Metrics:
         write_atomically(files[-1], "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"  {split}: {len(rows)} rows", flush=True)
     lora = section.lora if section.tune == "lora" else None
-    arguments = {"model": config.model, "lora": lora, "seed": config.seed, "shard": config.cluster.zero_stage == 3}
+    arguments = {"model": config.model, "lora": lora, "seed": config.seed, "shard": config.cluster.shard}
     job = TrainingJob(
         build_sft, arguments, files[0], files[1], section.training, config.cluster, config.seed, folder / "training"
     )

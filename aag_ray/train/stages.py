@@ -100,7 +100,7 @@ def generator(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
         "model": section.model or config.model,
         "lora": section.lora if section.tune == "lora" else None,
         "seed": config.seed,
-        "shard": config.cluster.zero_stage == 3,
+        "shard": config.cluster.shard,
     }
     return train(TrainingJob(build_sft, arguments, *files, section.training, config.cluster, config.seed, folder / "generator"))
 
@@ -138,7 +138,7 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     from aag_ray.train.launch import TrainingJob, train
 
     questions, dev = questions_of(run, "train"), questions_of(run, "dev")
-    section, shared = config.reader, {"seed": config.seed, "shard": config.cluster.zero_stage == 3}
+    section, shared = config.reader, {"seed": config.seed, "shard": config.cluster.shard}
     metrics: Metrics = {}
 
     teacher: Path | None = None

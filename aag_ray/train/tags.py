@@ -17,6 +17,7 @@ from aag_ray.config import (
     LoraSection,
     ModelSection,
     PagesSection,
+    Shard,
     TagsSection,
     TrainExtractorConfig,
     TrainingSection,
@@ -57,7 +58,7 @@ def tags(config: TrainExtractorConfig, run: Run, folder: Path) -> Metrics:
             raise TrainingError(
                 f"no window of {split} fits the model's context; lower tags.window_tokens={section.window_tokens}"
             )
-    shared: dict[str, Any] = {"seed": seed, "shard": config.cluster.zero_stage == 3}
+    shared: dict[str, Any] = {"seed": seed, "shard": config.cluster.shard}
     arguments = {"model": section.model, "lora": section.lora if section.tune == "lora" else None, "longest": None} | shared
     metrics["sft"] = train(_job(config, folder, "sft", rows, build_sft, arguments, section.sft))
     sft, dpo = folder / "sft" / "best", folder / "dpo" / "best"
@@ -136,7 +137,7 @@ def _trained(base: ModelSection, folder: Path, device: str | None = None) -> tup
 
 
 def build_dpo(
-    model: ModelSection, lora: LoraSection, start: Path, beta: float, seed: int, shard: bool, device: torch.device
+    model: ModelSection, lora: LoraSection, start: Path, beta: float, seed: int, shard: Shard | None, device: torch.device
 ) -> Any:
     """What Ray Train builds for DPO: the policy starts as its reference, which is what was trained before it."""
     from aag_ray.llm.dpo import DpoObjective
@@ -144,12 +145,12 @@ def build_dpo(
     from aag_ray.train.builders import context_of, load_for_training
 
     if is_lora(start):
-        loaded = load_for_training(model, device)
+        loaded = load_for_training(model, device, shard)
         policy, reference = load_lora(start).requires_grad_(True), load_lora(start)
     else:
-        loaded = load_for_training(ModelSection(name=str(start), dtype=model.dtype), device)
+        loaded = load_for_training(ModelSection(name=str(start), dtype=model.dtype), device, shard)
         policy, reference = new_lora(loaded, lora, seed), None
-    return DpoObjective(loaded, policy, reference, beta, longest=context_of(loaded), shard_base=shard)
+    return DpoObjective(loaded, policy, reference, beta, longest=context_of(loaded), shard_base=shard is not None)
 
 
 def sft_rows(tokenizer: Any, examples: Sequence[ExtractionExample], section: TagsSection, seed: int) -> Rows:

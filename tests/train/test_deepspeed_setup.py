@@ -93,6 +93,12 @@ def test_trained_parameters_of_mixed_or_strange_types_are_refused(regression):
         deepspeed_config(TrainingSection(), 1, 0, torch.float64)
 
 
+def test_the_private_name_that_keeps_adapters_whole_still_exists():
+    import_deepspeed(use_gpu=False)
+    coordinator = importlib.import_module("deepspeed.runtime.zero.partitioned_param_coordinator")
+    assert "not param.is_external_param" in inspect.getsource(coordinator)
+
+
 def test_the_private_name_that_keeps_deepspeed_from_compiling_still_exists():
     deepspeed = import_deepspeed(use_gpu=False)
     assert deepspeed.ops.__compatible_ops__ == {}
