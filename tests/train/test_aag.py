@@ -172,10 +172,11 @@ class TestStageOrder:
         [
             (None, "no question file"),
             ("", "is empty"),
-            ("PAR1", "neither a JSON list nor JSON lines"),
+            ("RIFF", "neither a JSON list nor JSON lines"),
+            ("PAR1", "cannot read the table"),
             ('{"title": "Peru", "text": "Lima lies there."}', "row 1: question must be text"),
         ],
-        ids=["missing", "empty", "no questions", "passages"],
+        ids=["missing", "empty", "no questions", "half a table", "passages"],
     )
     def test_further_questions_that_cannot_be_read_are_refused_before_anything_is_made(
         self, tiny_model_folder: Path, tmp_path: Path, content: str | None, reason: str
