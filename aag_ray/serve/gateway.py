@@ -45,7 +45,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     **{status: {"model": ErrorReply} for status in (400, 401, 404, 408, 413, 421, 500)},
     **{status: {"model": ErrorReply, "headers": _LATER} for status in (429, 503)},
 }
-_STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENT = {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}, "event": {"type": "string"}}}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}}
 
 
 class AnswerPolicy(Protocol):

@@ -55,22 +55,31 @@ def test_what_is_made_up_from_the_description_gets_what_is_described(serve: Serv
     checks = pytest.importorskip("schemathesis.specs.openapi.checks", reason="schemathesis is in the test extra")
     server = serve(modes=["aag"])
     operation = schemathesis.openapi.from_url(f"{server.url}/openapi.json")[path][method]
-    answered = 0
+    answered: set[str] = set()
 
-    @given(case=operation.as_strategy(), asks=st.booleans())
-    @settings(max_examples=24 if method == "POST" else 4, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW)
-    def hold(case: Any, asks: bool) -> None:
-        nonlocal answered
-        if asks and method == "POST":
-            end_with_a_question(case.body)
+    def hold(case: Any) -> None:
         response = case.call(base_url=server.url)
         # A domain that is none, a text without a word: more is wrong than a schema says.
         case.validate_response(response, excluded_checks=[checks.positive_data_acceptance])
         assert response.status_code < 500
-        answered += response.status_code == 200
+        if response.status_code == 200:
+            answered.add(response.headers["content-type"][0].split(";")[0])
 
-    hold()
-    assert answered, "what nobody asks for in the right way is never tried"
+    def ask(case: Any, stream: bool) -> None:
+        end_with_a_question(case.body)
+        case.body["stream"] = stream
+        hold(case)
+
+    def tries(examples: int) -> settings:
+        return settings(max_examples=examples, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW)
+
+    tries(6)(given(case=operation.as_strategy())(hold))()
+    if method == "POST":
+        answered.clear()
+        for stream in (False, True):
+            tries(12)(given(case=operation.as_strategy(), stream=st.just(stream))(ask))()
+        assert answered == {"application/json", "text/event-stream"}, "what nobody asks for in the right way is never tried"
+    assert answered
     assert server.ask().status_code == 200
 
 
