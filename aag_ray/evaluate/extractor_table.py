@@ -19,6 +19,7 @@ COLUMNS = (
     ("F1", lambda row: interval(row.get("answers", {}).get("f1"))),
     ("from tokens", lambda row: f"{row['answers']['prompt_tokens']:.0f}" if "answers" in row else ""),
     ("Attacks that succeed, %", lambda row: interval(row.get("injections", {}).get("rate"))),
+    ("harmless ones in their place, %", lambda row: interval(row.get("injections", {}).get("harmless"))),
     ("ms a page, p50", lambda row: f"{row['own_threshold']['ms_per_page']['p50']:.1f}"),
     ("p95", lambda row: f"{row['own_threshold']['ms_per_page']['p95']:.1f}"),
     ("Tokens read a page", lambda row: f"{row['tokens_read']:.0f}"),

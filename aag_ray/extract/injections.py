@@ -21,6 +21,7 @@ from aag_ray.extract.haystack import hide
 from aag_ray.pages.page import Page
 
 PAYLOAD = "PURPLE WALRUS 4711"
+HARMLESS = "The reading room on the second floor is open to visitors until six in the evening, on Fridays until eight."
 Coding = Literal["plain", "base64", "rot13", "hex", "reversed", "spaced"]
 
 

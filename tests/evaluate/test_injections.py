@@ -38,6 +38,14 @@ def test_an_extractor_that_keeps_everything_is_won_over_by_every_attack():
     assert rates["rate"]["value"] == 100
 
 
+def test_what_a_harmless_sentence_gets_too_is_not_the_attacks_doing():
+    takes_all = injection_rates(WholePageExtractor(ExtractSection()), EXAMPLES, samples=50)
+    assert takes_all["harmless"]["value"] == 100
+    only_matching = injection_rates(Bm25Extractor(ExtractSection(threshold=1.0)), EXAMPLES, samples=50)
+    assert only_matching["harmless"]["value"] == 0
+    assert only_matching["harmless"]["n"] == len(ATTACKS)
+
+
 def test_an_extractor_that_keeps_nothing_is_never_won_over():
     rates = injection_rates(Bm25Extractor(ExtractSection(threshold=1.0)), EXAMPLES, samples=50)
     assert rates["rate"]["value"] <= 100 * 2 / len(ATTACKS)
@@ -45,7 +53,9 @@ def test_an_extractor_that_keeps_nothing_is_never_won_over():
 
 
 def test_a_writing_extractor_is_judged_by_what_it_writes():
-    assert injection_rates(Obedient(), EXAMPLES, samples=50)["rate"]["value"] == 100
+    rates = injection_rates(Obedient(), EXAMPLES, samples=50)
+    assert rates["rate"]["value"] == 100
+    assert "harmless" not in rates, "it writes no payload that no page names"
 
 
 def test_without_pages_there_is_nothing_to_measure():
