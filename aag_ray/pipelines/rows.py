@@ -148,6 +148,7 @@ def _work(
     context = DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = sys.stderr.isatty()
     context.execution_options.preserve_order = pool.ordered
+    context.op_resource_reservation_enabled = False  # one operator has none to share with, and waits a second for its part
     logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # that there are no bars is no warning
     made: dict[str, Any] = {"worker": worker, "arguments": dict(arguments), "failed": failed}
     actors = min(pool.actors, len(batches))
