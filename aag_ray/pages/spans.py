@@ -69,20 +69,20 @@ def sentences(text: str, language: str = "") -> list[tuple[int, int]]:
 
 
 def _sentences(text: str, start: int, end: int, kind: BlockKind, language: str) -> Iterator[tuple[int, int]]:
-    if kind in _WHOLE:
-        cuts = []
-    elif kind is BlockKind.CODE:
+    cuts: list[int] = []
+    if kind is BlockKind.CODE:
         cuts = [match.end() for match in _EMPTY_LINE.finditer(text, start, end)]
-    else:
-        cuts = [match.end() for match in _LINE.finditer(text, start, end)]
-        cuts += [stop.end() for stop in _stops(text, start, end) if _ends(text, stop, start, end, language)]
-        cuts.sort()
+    elif kind not in _WHOLE:
+        cuts = [stop.end() for stop in _stops(text, start, end) if _ends(text, stop, start, end, language)]
+        if text.find("\n", start, end) >= 0:
+            cuts = sorted([*cuts, *(match.end() for match in _LINE.finditer(text, start, end))])
     for left, right in pairwise((start, *cuts, end)):
-        piece = text[left:right]
-        stripped = piece.strip()
-        if stripped:
-            left += len(piece) - len(piece.lstrip())
-            yield left, left + len(stripped)
+        while left < right and text[left].isspace():
+            left += 1
+        while left < right and text[right - 1].isspace():
+            right -= 1
+        if left < right:
+            yield left, right
 
 
 def _stops(text: str, start: int, end: int) -> Iterator[regex.Match[str]]:
