@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -10,6 +11,11 @@ from aag_ray.pages.limits import TooMuch, check_markup
 
 MAX_LINKS = 5000
 MAX_HREF = 4096
+# Paths from the root of a site and whole addresses, as most links are written: there is nothing in them to resolve.
+_PATH = r"(?:/(?!\.)[\w~%&=+!$,:@.-]*)*+(?:\?[\w~%&=+!$,:@./-]+)?+(?:\#.*)?"
+_ROOTED = re.compile(rf"(?=/(?!/)){_PATH}", re.ASCII)
+_SITE = r"(https?://[a-z0-9](?:[a-z0-9-]|\.(?=[a-z0-9]))*(?::\d{1,5})?+)"
+_WHOLE = re.compile(rf"{_SITE}{_PATH}", re.ASCII)
 
 
 def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple[str, ...]:
@@ -40,7 +46,7 @@ def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple
         if href in read or len(href) > MAX_HREF or ("rel" in attributes and "nofollow" in _words(attributes["rel"])):
             continue
         read.add(href)
-        if target := _joined(above if href[:1] == "/" else origin, href):
+        if target := _joined(above if href[:1] == "/" != href[1:2] else origin, href):
             links[target] = None
             if len(links) == MAX_LINKS:
                 break
@@ -50,6 +56,10 @@ def read_links(html: str, url: str, config: PagesSection | None = None) -> tuple
 @lru_cache(maxsize=16_384)
 def _joined(base: str, href: str) -> str:
     """The absolute address, or "" for what is none that could be asked (mailto, javascript, nonsense)."""
+    if _ROOTED.fullmatch(href) and (here := _WHOLE.fullmatch(base)):
+        return here[1] + href.partition("#")[0]
+    if _WHOLE.fullmatch(href):
+        return href.partition("#")[0]
     try:
         target = urldefrag(urljoin(base, href.strip())).url
         parts = urlsplit(target)

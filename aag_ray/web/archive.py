@@ -208,7 +208,9 @@ def _lock(file: io.BufferedWriter | io.BufferedRandom, *, wait: bool) -> bool:
 
 
 def _member(record: bytes) -> bytes:
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31)
+    from isal import isal_zlib  # four times as quick as zlib
+
+    compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)
     return compressor.compress(record) + compressor.flush()
 
 

@@ -31,6 +31,7 @@ from aag_ray.web.politeness import RESTING, Politeness, host_key, retry_after, u
 from aag_ray.web.robots import Robots
 from aag_ray.web.urls import canonical_url
 
+ARCHIVED_AT_ONCE = 262_144  # bytes, 1 ms: to hand a smaller page to a thread takes longer than to write it
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NO_ANSWER = frozenset({FetchOutcome.DNS_FAILED, FetchOutcome.CONNECT_FAILED, FetchOutcome.TIMEOUT, FetchOutcome.TOO_SLOW})
 WAITING = frozenset({FetchOutcome.WAIT_TOO_LONG, FetchOutcome.DEADLINE, FetchOutcome.HOST_DOWN})
@@ -189,7 +190,9 @@ class Fetcher:
             return fetched
         if self.archive is not None:
             try:
-                fetched = replace(fetched, record=await asyncio.to_thread(self.archive.write, fetched))
+                small = len(fetched.body) <= ARCHIVED_AT_ONCE
+                record = self.archive.write(fetched) if small else await asyncio.to_thread(self.archive.write, fetched)
+                fetched = replace(fetched, record=record)
             except ArchiveError as error:
                 trouble += f"{error}; "
         fresh = fresh_seconds(fetched.headers, self.config.cache.fresh_seconds)

@@ -1,6 +1,10 @@
 """Where a page leads: absolute, once each, and nowhere a crawler must not go."""
 
+from urllib.parse import urldefrag, urljoin, urlsplit
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aag_ray.config import PagesSection
 from aag_ray.pages.links import MAX_LINKS, read_links
@@ -20,6 +24,22 @@ HERE = "https://a.example/dir/page.html"
 )
 def test_links_are_absolute_and_without_fragment(href: str, target: str):
     assert read_links(f'<a href="{href}">x</a>', HERE) == (target,)
+
+
+_START = st.sampled_from(["", "/", "/", "//", "?", "https://h.example", "http://h:81/", "HTTP://h.example/", "http://h..x/"])
+_PIECES = st.lists(
+    st.sampled_from(["/", "//", ".", "..", "a", "b-c.html", "?", "x=1", "&y", "#", ";", ":", "@", "%20", "~", "é"])
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    base=st.sampled_from(["https://a.example", HERE, "http://a.example:8443/x/?y=/z", "http://[::1]:81/x"]),
+    href=st.builds(lambda start, pieces: start + "".join(pieces), _START, _PIECES),
+)
+def test_a_link_means_what_the_standard_library_says(base: str, href: str):
+    target = urldefrag(urljoin(base, href)).url
+    assert read_links(f'<a href="{href}">x</a>', base) == ((target,) if urlsplit(target).hostname else ())
 
 
 @pytest.mark.parametrize(
