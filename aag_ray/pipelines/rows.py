@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import ray
 from ray import cloudpickle
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
+from ray.util.annotations import RayDeprecationWarning
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from aag_ray.artifacts import RunError, fingerprint, read_table, write_atomically, write_table
@@ -158,7 +160,9 @@ def _work(
             left = {batch[0]["id"]: batch for batch in batches}
             call: Any = _in_lasting_process
             given = (cloudpickle.dumps(made),)  # type: ignore[reportPrivateImportUsage]  # as Ray's documentation imports it
-            dataset = _dataset(batches).map(call, fn_args=given, compute=TaskPoolStrategy(actors), max_retries=0, **room)
+            with warnings.catch_warnings():  # no parameter of its own says how often a task is tried
+                warnings.simplefilter("ignore", RayDeprecationWarning)
+                dataset = _dataset(batches).map(call, fn_args=given, compute=TaskPoolStrategy(actors), max_retries=0, **room)
             dataset.context.max_errored_blocks = -1  # what a process that died had begun is left to actors, who count
             for results in _results(dataset):
                 del left[results[0]["id"]]
