@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 import torch
-from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import ControllerError, FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer, get_device
 
 from aag_ray.artifacts import file_hash, fingerprint, write_json
@@ -29,6 +29,8 @@ from aag_ray.train.loop import METRICS, read_examples, run
 from aag_ray.train.meters import TrainingMeters
 
 IDENTITY = "training.json"
+# Ray Train finds a free port for its workers to meet at; until they listen there another process may take it.
+PORT_TAKEN = "EADDRINUSE"
 
 
 @dataclass(frozen=True)
@@ -77,32 +79,44 @@ def train(job: TrainingJob) -> dict[str, Any]:
     # It would start one more process to foresee what a resume survives anyway: a node that is taken away.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     records = job.folder / "ray"
-    trainer = TorchTrainer(
-        worker_loop,
-        train_loop_config={"job": job, "checkpoints": checkpoints},
-        scaling_config=ScalingConfig(
-            num_workers=cluster.workers,
-            use_gpu=cluster.use_gpu,
-            resources_per_worker={"CPU": cluster.cpus_per_worker} | ({"GPU": 1} if cluster.use_gpu else {}),
-        ),
-        run_config=RunConfig(
-            name=f"{job.folder.name}-{uuid.uuid4().hex[:8]}",
-            storage_path=str(records),
-            failure_config=FailureConfig(max_failures=cluster.max_failures),
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
-    )
     _warn_if_too_small(cluster)
-    try:
-        with _progress(job):
-            result = trainer.fit()
-    except TrainingFailedError as error:
-        raise TrainingError(f"training {job.folder} failed more than {cluster.max_failures} times: {_causes(error)}") from error
+    with _progress(job):
+        result = _fit(job, checkpoints, records)
     shutil.rmtree(records, ignore_errors=True)
     metrics = result.return_value or {"error": "Ray Train returned no result"}
     if "error" in metrics:
         raise TrainingError(metrics["error"])
     return metrics
+
+
+def _fit(job: TrainingJob, checkpoints: Path, records: Path) -> Result:
+    cluster, failed = job.cluster, ""
+    for _ in range(1 + cluster.max_failures):
+        trainer = TorchTrainer(
+            worker_loop,
+            train_loop_config={"job": job, "checkpoints": checkpoints},
+            scaling_config=ScalingConfig(
+                num_workers=cluster.workers,
+                use_gpu=cluster.use_gpu,
+                resources_per_worker={"CPU": cluster.cpus_per_worker} | ({"GPU": 1} if cluster.use_gpu else {}),
+            ),
+            run_config=RunConfig(
+                name=f"{job.folder.name}-{uuid.uuid4().hex[:8]}",
+                storage_path=str(records),
+                failure_config=FailureConfig(max_failures=cluster.max_failures),
+                logging_config=LoggingConfig(log_level="WARNING"),
+            ),
+        )
+        try:
+            return trainer.fit()
+        except ControllerError as error:
+            failed = str(error)
+            if PORT_TAKEN not in failed:
+                break
+        except TrainingFailedError as error:
+            many = f"training {job.folder} failed more than {cluster.max_failures} times"
+            raise TrainingError(f"{many}: {_causes(error)}") from error
+    raise TrainingError(f"training {job.folder} cannot begin: {failed}")
 
 
 def worker_loop(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ray.train import ControllerError, Result
+from ray.train.torch import TorchTrainer
 
 from aag_ray.artifacts import RunError
 from aag_ray.config import ClusterSection
+from aag_ray.train import launch
 from aag_ray.train.engine import TrainingError
 from aag_ray.train.launch import TrainingJob, train
 from aag_ray.train.log import read_log
@@ -98,6 +101,36 @@ def test_a_loss_that_is_not_a_number_stops_at_once_with_its_examples(cluster, jo
     with pytest.raises(TrainingError, match=r"loss is nan at step \d+; its batch holds examples .*'row-0-7'"):
         train(job)
     assert json.loads((job.folder / "starts.json").read_text()) == 1
+
+
+@pytest.mark.cluster
+def test_a_port_that_another_process_has_taken_is_no_reason_to_stop(cluster, job, monkeypatch):
+    fit, tries = TorchTrainer.fit, []
+
+    def taken_once(trainer: TorchTrainer) -> Result:
+        tries.append(trainer)
+        if len(tries) == 1:
+            raise ControllerError(RuntimeError("The server socket has failed to bind. port: 35433, name: EADDRINUSE"))
+        return fit(trainer)
+
+    monkeypatch.setattr(TorchTrainer, "fit", taken_once)
+    assert train(job)["steps"] == job.training.steps
+    assert len(tries) == 2
+
+
+@pytest.mark.parametrize(("reason", "tries"), [("EADDRINUSE", 3), ("no backend", 1)])
+def test_a_training_that_cannot_begin_says_why(job, monkeypatch, reason, tries):
+    begun = []
+
+    def fails(trainer: TorchTrainer) -> Result:
+        begun.append(trainer)
+        raise ControllerError(RuntimeError(reason))
+
+    monkeypatch.setattr(TorchTrainer, "fit", fails)
+    monkeypatch.setattr(launch, "_warn_if_too_small", lambda _: None)  # it looks at Ray
+    with pytest.raises(TrainingError, match=f"stage cannot begin: .*\n?{reason}"):
+        train(job)
+    assert len(begun) == tries
 
 
 DRIVER = """
