@@ -52,6 +52,12 @@ class Question:
     def training_answer(self) -> str:
         return self.target if self.target is not None else self.answers[0]
 
+    def answering(self, most: int) -> list[Passage]:
+        """Those of the first `most` passages that hold an answer, and name what the question is about where that is known:
+        what is said of something else may hold the same word by chance."""
+        entity = self.entity.casefold()
+        return [each for each in self.contexts[:most] if each.has_answer and entity in f"{each.title}: {each.text}".casefold()]
+
     def to_row(self) -> dict[str, Any]:
         """A plain mapping for a parquet table; the inverse of `from_row`."""
         row = asdict(self)

@@ -1,5 +1,6 @@
 """Questions, passages and documents survive the way into a parquet table and back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -60,3 +61,15 @@ def test_the_training_answer_is_the_target_where_the_data_set_names_one():
 
 def test_an_outcome_is_stored_as_its_word():
     assert Document("1", "", Outcome.NO_PASSAGES).to_row()["outcome"] == "no_passages"
+
+
+def test_a_passage_answers_only_if_it_speaks_of_what_the_question_is_about():
+    thulium = Passage("t", "Thulium", "It stands in period 6.", has_answer=True)
+    lower = Passage("l", "", "Chemists put thulium into period 6.", has_answer=True)
+    other = Passage("o", "Lutetium", "It stands in period 6.", has_answer=True)
+    silent = Passage("s", "Thulium", "It is a lanthanide.", has_answer=False)
+    question = Question("q", "In which period is thulium?", ("6",), (other, silent, thulium, lower), entity="Thulium")
+    assert question.answering(4) == [thulium, lower]
+    assert question.answering(3) == [thulium]
+    assert question.answering(2) == []
+    assert replace(question, entity="").answering(2) == [other]

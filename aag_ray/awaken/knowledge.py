@@ -18,7 +18,7 @@ def shown(condition: str, prompt: str) -> str:
 
 
 def text_examples(reading: Sequence[Row]) -> list[dict[str, Any]]:
-    """One example for each question of `mixture.reading_examples`, with the document in the prompt."""
+    """One example for each question of `reading.reading_examples`, with the document in the prompt."""
     return [
         {"id": row["id"], "prompt": shown(row[CONDITION], pair["prompt"]), "target": pair["target"]}
         for row in reading
@@ -27,7 +27,7 @@ def text_examples(reading: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def internalizer_examples(reading: Sequence[Row], section: InternalizerSection, seed: int) -> list[dict[str, Any]]:
-    """The examples of `mixture.reading_examples`: of a share `shown` the document stands in the prompt as well; of the others
+    """The examples of `reading.reading_examples`: of a share `shown` the document stands in the prompt as well; of the others
     a share `distill.share` carries, for every question, the prompt that the teacher reads. Of all a share `joined` is joined
     with up to `joined_with` others."""
     draw = random.Random(f"{seed}-knowledge")

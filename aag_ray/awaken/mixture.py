@@ -10,7 +10,7 @@ from typing import Any
 
 from aag_ray import prompts
 from aag_ray.config import DistillSection, MixtureSection
-from aag_ray.records import Document, Outcome, Passage, Question
+from aag_ray.records import Document, Outcome, Question
 
 CONDITION = "condition"
 
@@ -89,48 +89,6 @@ def reader_examples(
                 "teacher_prompt": teacher_prompt,
             }
         )
-    return examples
-
-
-QUESTIONS_A_PASSAGE = 4
-
-
-def reading_examples(questions: Sequence[Question], count: int, passages: int, seed: int) -> list[dict[str, Any]]:
-    """`count` examples of a retrieved passage that is given in the parameters alone, each with up to four questions.
-
-    Where question and passage name an entity, another of its kind takes its name in both: what the passage then says
-    is in nobody's memory, so that only reading it answers (entity substitution, Longpre et al. 2021, arXiv 2109.05052).
-    Empty if no passage among the first `passages` is known to hold an answer.
-    """
-    rng = random.Random(f"{seed}-reading")
-    names: dict[str, list[str]] = {}
-    answered: dict[tuple[str, str], tuple[Passage, list[Question]]] = {}
-    for question in questions:
-        names.setdefault(question.kind or "", []).append(question.entity or "")
-        for passage in question.contexts[:passages]:
-            if passage.has_answer:
-                answered.setdefault((passage.id, question.entity or question.id), (passage, []))[1].append(question)
-    told = list(answered.values())
-    examples: list[dict[str, Any]] = []
-    while told and len(examples) < count:
-        rng.shuffle(told)
-        for passage, asked in told[: count - len(examples)]:
-            chosen = rng.sample(asked, min(QUESTIONS_A_PASSAGE, len(asked)))
-            text, entity = prompts.passage_text(passage), chosen[0].entity
-            other = rng.choice(names[chosen[0].kind or ""])
-            holds_name = entity and other and entity in text and other not in text
-            if not holds_name or any(entity not in q.question or entity in q.training_answer for q in chosen):
-                entity = other = ""
-            rows = [
-                {
-                    "prompt": prompts.reader_prompt(q.question.replace(entity, other) if entity else q.question),
-                    "target": prompts.answer_text(q.training_answer),
-                }
-                for q in chosen
-            ]
-            condition = prompts.condition_prompt(None, text.replace(entity, other) if entity else text)
-            first = {"id": f"{chosen[0].id}#{len(examples)}", "mode": "reading", CONDITION: condition} | rows[0]
-            examples.append(first | {"also": rows[1:]})
     return examples
 
 

@@ -45,9 +45,8 @@ def told_questions(questions: Sequence[Question], passages: int) -> tuple[list[s
     numbers: dict[str, int] = {}
     told = []
     for question in questions:
-        passage = next((each for each in question.contexts[:passages] if each.has_answer), None)
-        if passage is not None:
-            number = numbers.setdefault(prompts.passage_text(passage), len(numbers))
+        if answering := question.answering(passages):
+            number = numbers.setdefault(prompts.passage_text(answering[0]), len(numbers))
             told.append(ToldQuestion(question, number))
     return list(numbers), told
 

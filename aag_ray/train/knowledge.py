@@ -10,7 +10,7 @@ from typing import Any
 
 from aag_ray.artifacts import Run, RunError, read_table, write_atomically, write_json, write_table
 from aag_ray.awaken.knowledge import internalizer_examples, text_examples
-from aag_ray.awaken.mixture import reading_examples
+from aag_ray.awaken.reading import reading_examples
 from aag_ray.config import TrainingSection, TrainKnowledgeConfig
 from aag_ray.job import JobResult
 from aag_ray.records import SPLITS, Question
@@ -132,7 +132,8 @@ def _files(config: TrainKnowledgeConfig, run: Run, folder: Path, training: Train
     counts = {"train": training.steps * training.batch, "dev": training.dev_examples or len(_questions(run, "dev"))}
     files = folder / "train.jsonl", folder / "dev.jsonl"
     for file in files:
-        reading = reading_examples(_questions(run, file.stem), counts[file.stem], config.data.passages, config.seed)
+        made_up = config.data.made_up if file.stem == "train" else 0.0
+        reading = reading_examples(_questions(run, file.stem), counts[file.stem], config.data.passages, config.seed, made_up)
         if not reading:
             raise RunError(f"{run.folder / 'data'}: no {file.stem} question has a passage that is known to answer it")
         write_atomically(file, _lines(examples(reading)))

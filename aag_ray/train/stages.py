@@ -13,9 +13,9 @@ from aag_ray.awaken.mixture import (
     answer_examples,
     generator_examples,
     reader_examples,
-    reading_examples,
     split_by_entity,
 )
+from aag_ray.awaken.reading import reading_examples
 from aag_ray.config import TrainAagConfig
 from aag_ray.records import Document, Question
 from aag_ray.settings import ConfigError

@@ -1,7 +1,6 @@
 """The reader's training examples: exact shares, fair use of questions, and what each mode shows and hides."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 
@@ -10,7 +9,6 @@ from aag_ray.awaken.mixture import (
     generator_examples,
     mode_prompt,
     reader_examples,
-    reading_examples,
     split_by_entity,
 )
 from aag_ray.config import DistillSection, MixtureSection
@@ -161,62 +159,6 @@ class TestSplitByEntity:
     def test_takes_a_question_without_an_entity_as_one_of_its_own(self):
         first, rest = split_by_entity([Question(f"q{n}", "Why?", ("so",)) for n in range(10)], 4, seed=1)
         assert (len(first), len(rest)) == (4, 6)
-
-
-class TestReading:
-    """The passage is in the parameters only, and says something that nobody could know."""
-
-    QUESTIONS = tuple(
-        Question(
-            f"q{n}", f"What is the capital of {name}?", (capital,), kind="country", entity=name,
-            contexts=(
-                Passage("a", name, f"{name} is governed from {capital}.", has_answer=True),
-                Passage("b", name, f"{name} is hot.", has_answer=False),
-            ),
-        )
-        for n, (name, capital) in enumerate([("Peru", "Lima"), ("Chile", "Santiago"), ("Kuwait", "Kuwait City")])
-    )  # fmt: skip
-
-    def asked(self, row):
-        return [pair["prompt"].removeprefix("Question: What is the capital of ").split("?")[0] for pair in (row, *row["also"])]
-
-    def test_a_row_asks_about_the_entity_that_its_passage_names(self):
-        rows = reading_examples(self.QUESTIONS, 60, passages=2, seed=1)
-        assert len(rows) == 60
-        for row in rows:
-            (name,) = self.asked(row)
-            assert row["condition"] == f"Document: {name}: {name} is governed from {row['target'].strip()}."
-            assert row["target"].strip() not in row["prompt"]
-
-    def test_questions_that_one_passage_answers_share_its_row(self):
-        more = Question(
-            "q9", "Where is Peru governed from?", ("Lima",), self.QUESTIONS[0].contexts, kind="country", entity="Peru"
-        )
-        rows = reading_examples([*self.QUESTIONS, more], 30, passages=2, seed=1)
-        lima = [row for row in rows if "Lima" in row["target"]]
-        assert lima
-        for row in lima:
-            (also,) = row["also"]
-            assert {row["prompt"], also["prompt"]} == {
-                prompt.replace("Peru", row["condition"].removeprefix("Document: ").split(":")[0])
-                for prompt in (
-                    "Question: What is the capital of Peru?\nAnswer:",
-                    "Question: Where is Peru governed from?\nAnswer:",
-                )
-            }
-
-    def test_names_are_exchanged_within_a_kind_but_not_where_the_answer_holds_one(self):
-        rows = reading_examples(self.QUESTIONS, 60, passages=2, seed=1)
-        assert any("Chile" in row["prompt"] and "Lima" in row["target"] for row in rows)
-        assert all("Kuwait?" in row["prompt"] for row in rows if "Kuwait City" in row["target"])
-
-    def test_a_passage_that_holds_no_answer_is_not_read(self):
-        assert not any("hot" in row["condition"] for row in reading_examples(self.QUESTIONS, 60, passages=2, seed=1))
-        assert reading_examples([replace(q, contexts=q.contexts[1:]) for q in self.QUESTIONS], 5, 2, 1) == []
-
-    def test_it_is_the_same_for_the_same_seed(self):
-        first, again, other = (reading_examples(self.QUESTIONS, 20, 2, seed) for seed in (1, 1, 2))
-        assert first == again != other
 
 
 def test_closed_book_and_teacher_examples_cover_every_question_once():
