@@ -20,7 +20,7 @@ from aag_ray.settings import Section
 
 
 class KnowledgeDataSection(DataSection):
-    """Passages, each with the questions it answers: those of the first `passages` contexts that hold an answer.
+    """Passages, each with the questions it answers (`Question.answering`), of their first `passages` contexts.
 
     In a share `made_up` of those that are trained on, words and numbers that nobody knows take the place of the answers.
     Questions on `unseen_relations` are kept out of training and dev, and scored apart; only the embedded world names relations.

@@ -116,7 +116,7 @@ def _fit(job: TrainingJob, checkpoints: Path, records: Path) -> Result:
         except TrainingFailedError as error:
             many = f"training {job.folder} failed more than {cluster.max_failures} times"
             raise TrainingError(f"{many}: {_causes(error)}") from error
-    raise TrainingError(f"training {job.folder} cannot begin: {failed}")
+    raise TrainingError(f"training {job.folder} cannot go on: {failed}")
 
 
 def worker_loop(config: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aag_ray.artifacts import Run, read_table, write_atomically, write_table
-from aag_ray.awaken.mixture import (
-    answer_examples,
-    generator_examples,
-    reader_examples,
-    split_by_entity,
-)
+from aag_ray.awaken.mixture import answer_examples, generator_examples, reader_examples, split_by_entity
 from aag_ray.awaken.reading import reading_examples
 from aag_ray.config import TrainAagConfig
 from aag_ray.records import Document, Question

@@ -31,6 +31,10 @@ HOSTILE = {
         "<script>if (a<b && c) x='\"'</script><div " + " ".join(f"a{number}" for number in range(1000)) + ">",
         PageOutcome.TOO_LARGE,
     ),
+    "formatting left open before end tags of nothing": (
+        "".join(f"<b id={number}>" for number in range(1500)) + "</p>" * 300_000,
+        PageOutcome.TOO_MANY_NODES,
+    ),
     "formatting made anew in every paragraph": (
         "<p>" + "".join(f"<b id={number}>" for number in range(2000)) + "</p>" + "<p>x</p>" * 1000 + "</b>" * 2000,
         PageOutcome.TOO_MANY_NODES,

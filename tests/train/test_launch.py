@@ -119,7 +119,7 @@ def test_a_port_that_another_process_has_taken_is_no_reason_to_stop(cluster, job
 
 
 @pytest.mark.parametrize(("reason", "tries"), [("EADDRINUSE", 3), ("no backend", 1)])
-def test_a_training_that_cannot_begin_says_why(job, monkeypatch, reason, tries):
+def test_a_training_that_ray_cannot_run_says_why(job, monkeypatch, reason, tries):
     begun = []
 
     def fails(trainer: TorchTrainer) -> Result:
@@ -128,7 +128,7 @@ def test_a_training_that_cannot_begin_says_why(job, monkeypatch, reason, tries):
 
     monkeypatch.setattr(TorchTrainer, "fit", fails)
     monkeypatch.setattr(launch, "_warn_if_too_small", lambda _: None)  # it looks at Ray
-    with pytest.raises(TrainingError, match=f"stage cannot begin: .*\n?{reason}"):
+    with pytest.raises(TrainingError, match=f"stage cannot go on: .*\n?{reason}"):
         train(job)
     assert len(begun) == tries
 
