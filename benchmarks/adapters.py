@@ -33,7 +33,8 @@ def main() -> None:
     import torch
     from peft import PeftModel
 
-    from aag_ray.awaken.hypernetwork import Condition, build_hypernetwork, condition_from, layer_shapes
+    from aag_ray.awaken.conditions import Condition, condition_from
+    from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
     from aag_ray.config import HypernetworkSection, ModelSection
     from aag_ray.evaluate.machine import describe_machine
     from aag_ray.llm.adapters import applied, make_adaptable

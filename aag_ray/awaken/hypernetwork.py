@@ -1,6 +1,7 @@
 """Hypernetworks: from what a base model makes of a question and its document to LoRA factors for that one question.
 
 `LatentHypernetwork` (default) reads token-level states in every layer, as Doc-to-LoRA does (arXiv 2602.15902).
+`TokenHypernetwork` makes a pair for every token: a memory of what came next, as fast weights are (arXiv 2102.11174).
 `PaperHypernetwork` is AAG's (arXiv 2403.15268, section 3.2): one pooled feature and the layer number through small MLPs.
 """
 
@@ -8,18 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aag_ray.awaken.conditions import Condition, condition_from
 from aag_ray.awaken.state_attention import StateAttention
 from aag_ray.awaken.t5_layers import Place, layer_place
+from aag_ray.awaken.token_pairs import TokenPairs, between, token_keys
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import Adapter, AdapterError, adaptable_layers
 from aag_ray.llm.load import LoadedModel
@@ -28,18 +29,20 @@ from aag_ray.llm.resolve import resolve_trained
 LayerShapes = Mapping[str, tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What an adapter is made from: `states` (layers, n, tokens, d_model), `mask` (n, tokens) and `feature` (n, size)."""
+def layer_shapes(model: nn.Module, modules: Sequence[str], from_depth: float = 0.0) -> dict[str, tuple[int, int]]:
+    """(d_in, d_out) of every adapted layer by name; right for grouped-query attention because it asks the layers.
 
-    states: Tensor | None = None
-    mask: Tensor | None = None
-    feature: Tensor | None = None
+    The lower share `from_depth` of the blocks is left out.
+    """
+    return _from_depth(
+        {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}, from_depth
+    )
 
 
-def layer_shapes(model: nn.Module, modules: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """(d_in, d_out) of every adapted layer by name; right for grouped-query attention because it asks the layers."""
-    return {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}
+def _from_depth(shapes: LayerShapes, from_depth: float) -> dict[str, tuple[int, int]]:
+    blocks = {name: layer_place(name).block for name in shapes}
+    first = from_depth * (max(blocks.values(), default=0) + 1)
+    return {name: shape for name, shape in shapes.items() if blocks[name] >= first}
 
 
 class Hypernetwork(nn.Module):
@@ -66,6 +69,10 @@ class Hypernetwork(nn.Module):
             for (d_in, d_out), names in by_shape.items()
         }
 
+    def condition(self, model: nn.Module, input_ids: Tensor, mask: Tensor) -> Condition:
+        """What this reads of the base model's passage over (n, T) tokens."""
+        return condition_from(model, input_ids, mask)
+
     def refuse_other_base(self, loaded: LoadedModel) -> None:
         """Raises AdapterError, naming the model and what differs, if this was made for a base of other layers or widths."""
         kinds = {place.kind for place in self.places.values()}
@@ -74,6 +81,7 @@ class Hypernetwork(nn.Module):
             for name, layer in loaded.model.named_modules()
             if isinstance(layer, nn.Linear) and layer_place(name).kind in kinds
         }
+        there = _from_depth(there, self.section.from_depth)
         differ = [name for name in self.shapes | there if self.shapes.get(name) != there.get(name)]
         if differ:
             theirs, ours = (shapes.get(differ[0], "missing") for shapes in (there, self.shapes))
@@ -106,7 +114,11 @@ class Hypernetwork(nn.Module):
 
 def build_hypernetwork(section: HypernetworkSection, shapes: LayerShapes, width: int, seed: int = 0) -> Hypernetwork:
     """`width` is d_model of the states (latents) or the size of the encoder's pooled states (paper)."""
-    kinds: dict[str, type[Hypernetwork]] = {"latents": LatentHypernetwork, "paper": PaperHypernetwork}
+    kinds: dict[str, type[Hypernetwork]] = {
+        "latents": LatentHypernetwork,
+        "tokens": TokenHypernetwork,
+        "paper": PaperHypernetwork,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return kinds[section.variant](section, shapes, width)
@@ -176,6 +188,38 @@ class LatentHypernetwork(Hypernetwork):
         return Adapter(factors)
 
 
+class TokenHypernetwork(Hypernetwork):
+    """In layer l every token that stands between two others gives one pair (a, b), so that what is like it in that layer calls
+    up the token that follows (`TokenPairs`, one for each kind of layer). Training starts from the base model."""
+
+    def __init__(self, section: HypernetworkSection, shapes: LayerShapes, width: int) -> None:
+        super().__init__(section, shapes, width)
+        if decoder := [name for name in shapes if self.places[name].stack == "decoder"]:
+            raise ValueError(
+                f"variant tokens reads what layers are given of the condition; {decoder[0]} reads none (use latents)"
+            )
+        self.pairs = nn.ModuleDict(
+            {kind: TokenPairs(width, section.width, len(names), *shapes[names[0]]) for kind, names in self.kinds.items()}
+        )
+
+    def condition(self, model: nn.Module, input_ids: Tensor, mask: Tensor) -> Condition:
+        return condition_from(model, input_ids, mask, inputs_of=list(self.shapes))
+
+    def forward(self, condition: Condition) -> Adapter:
+        """Factors of rank T for every example, zero where a token gives none."""
+        states, mask, inputs = condition.states, condition.mask, condition.inputs
+        if states is None or mask is None or not inputs.keys() >= self.shapes.keys():
+            raise ValueError("this hypernetwork needs the condition's states, mask and layer inputs")
+        wanted = between(mask)
+        factors: dict[str, tuple[Tensor, Tensor]] = {}
+        with torch.autocast(states.device.type, states.dtype, enabled=states.dtype is torch.bfloat16):
+            for kind, names in self.kinds.items():
+                keys = torch.stack([token_keys(inputs[name], wanted).to(states.dtype) for name in names])
+                a, b = self.pairs[kind](keys, states[[self.places[name].block for name in names]], states[0], wanted)
+                factors.update(zip(names, zip(a.unbind(0), b.unbind(0), strict=True), strict=True))
+        return Adapter({name: factors[name] for name in self.shapes})
+
+
 class PaperHypernetwork(Hypernetwork):
     """A(z) = W2a relu(W1a z + b1a) + b2a and B likewise over sqrt(r), with z = [whitened feature ; raw slot number].
 
@@ -187,6 +231,9 @@ class PaperHypernetwork(Hypernetwork):
 
     mean: Tensor
     whitening: Tensor
+
+    def condition(self, model: nn.Module, input_ids: Tensor, mask: Tensor) -> Condition:
+        return condition_from(model, input_ids, mask, pooled=True)
 
     def kind(self, place: Place) -> str:
         return place.part
@@ -236,18 +283,3 @@ def _small_mlp(d_in: int, hidden: int, d_out: int) -> nn.Sequential:
             nn.init.normal_(layer.weight, std=1e-7)
             nn.init.zeros_(layer.bias)
     return mlp
-
-
-def condition_from(model: Any, input_ids: Tensor, mask: Tensor, *, pooled: bool) -> Condition:
-    """Run the base model over the condition's tokens (right- or left-padded, `mask` tells) and keep its states: those of
-    the encoder, where there is one.
-
-    `pooled` gives the masked mean of the last layer (paper); otherwise the input states of every layer (latents).
-    """
-    body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
-    with torch.no_grad():
-        output = body(input_ids=input_ids, attention_mask=mask, output_hidden_states=not pooled, use_cache=False)
-    if pooled:
-        weights = mask.unsqueeze(-1).to(torch.float32)
-        return Condition(feature=(output.last_hidden_state.float() * weights).sum(1) / weights.sum(1))
-    return Condition(states=torch.stack(output.hidden_states[:-1]), mask=mask)

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from aag_ray.awaken import losses
-from aag_ray.awaken.hypernetwork import Condition, Hypernetwork, PaperHypernetwork, condition_from
+from aag_ray.awaken.conditions import Condition
+from aag_ray.awaken.hypernetwork import Hypernetwork
 from aag_ray.config import DistillSection
 from aag_ray.llm.adapters import Adapter, StaticLora, applied, bare, compose, stack
 from aag_ray.llm.batches import TargetBatch, encode_pair, nll, target_batch, target_logits
 from aag_ray.llm.engine import length_batches, pad
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.low_rank import of_rank
 from aag_ray.llm.objective import Example, Objective
 from aag_ray.llm.sft import save_lora
 
@@ -27,19 +29,23 @@ def read_conditions(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequ
     encoded = [tokenizer(text)["input_ids"][-longest:] for text in texts]
     ids, mask = pad(encoded, tokenizer.pad_token_id, left=False, device=loaded.device)
     with bare(loaded.model):
-        return condition_from(loaded.model, ids, mask, pooled=isinstance(hypernetwork, PaperHypernetwork))
+        return hypernetwork.condition(loaded.model, ids, mask)
 
 
 @torch.no_grad()
 def make_adapters(loaded: LoadedModel, hypernetwork: Hypernetwork, texts: Sequence[str], batch: int = 32) -> Adapter:
-    """One adapter per condition text, made once, in batches of similar length. Raises ValueError for no text at all."""
+    """One adapter per condition text, made once, in batches of similar length, of at most the hypernetwork's `rank`.
+
+    Raises ValueError for no text at all.
+    """
     if not texts:
         raise ValueError("adapters are made from at least one text")
     tokenizer: Any = loaded.tokenizer
     parts: list[Adapter] = []
     order: list[int] = []
     for rows in length_batches([len(tokenizer(text)["input_ids"]) for text in texts], batch):
-        parts.append(hypernetwork(read_conditions(loaded, hypernetwork, [texts[row] for row in rows])).detach())
+        made = hypernetwork(read_conditions(loaded, hypernetwork, [texts[row] for row in rows]))
+        parts.append(of_rank(made, hypernetwork.section.rank))
         order.extend(rows)
     back = sorted(range(len(order)), key=order.__getitem__)
     return stack(parts).select(back)

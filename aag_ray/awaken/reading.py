@@ -52,6 +52,13 @@ def _told(questions: Sequence[Question], passages: int) -> list[tuple[Passage, l
     return list(answered.values())
 
 
+def _stated(question: Question, text: str) -> str:
+    """The answer to train on, or, where a question has several and the text states another, the first that it does state."""
+    said = text.casefold()
+    accepted = (question.training_answer, *question.answers)
+    return next((answer for answer in accepted if answer.casefold() in said), question.training_answer)
+
+
 def _examples(
     told: list[tuple[Passage, list[Question]]],
     names: dict[str, list[str]],
@@ -64,7 +71,8 @@ def _examples(
         rng.shuffle(told)
         for passage, asked in told:
             chosen = rng.sample(asked, min(QUESTIONS_A_PASSAGE, len(asked)))
-            text, answers = prompts.passage_text(passage), [question.training_answer for question in chosen]
+            text = prompts.passage_text(passage)
+            answers = [_stated(question, text) for question in chosen]
             asks = [question.question for question in chosen]
             entity, other = chosen[0].entity, rng.choice(names[chosen[0].kind or ""])
             named = all(entity in ask and entity not in answer for ask, answer in zip(asks, answers, strict=True))

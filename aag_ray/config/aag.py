@@ -127,13 +127,16 @@ class HypernetworkSection(Section):
     """Question (and document, or its best retrieved passage) -> LoRA factors.
 
     `latents` is this project's default: per layer, learned queries over the base model's states of the condition; each
-    latent gives one rank-one pair. `paper` is AAG's: a whitened feature and the raw layer index through a small MLP.
+    latent gives one rank-one pair. `tokens` gives one for every token of the condition; of a longer condition than `rank`
+    what is used is the best approximation of rank `rank`. `paper` is AAG's: a whitened feature and the raw layer index
+    through a small MLP. The lower share `from_depth` of the layers is left as it is.
     """
 
-    variant: Literal["latents", "paper"] = "latents"
+    variant: Literal["latents", "tokens", "paper"] = "latents"
     modules: tuple[Module, ...] = ("down_proj",)
     rank: Positive = 8
     width: Positive = 192
+    from_depth: float = Field(default=0.0, ge=0, lt=1)
     condition: Literal["question", "document", "passage"] = "document"
     feature_size: Positive = 255
     hidden: Positive = 8

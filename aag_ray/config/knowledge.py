@@ -55,13 +55,15 @@ class InternalizerSection(Section):
 
 
 class KnowledgeEvaluationSection(Section):
-    """What is measured. `together` are numbers of documents whose adapters are joined into one, to see them disturb each other.
+    """What is measured. `together` are numbers of documents whose adapters are joined into one, to see them disturb each other,
+    and that are read as one text; `ranks` are those to which adapters are brought down.
 
     `questions` of the test split are asked, None is all.
     """
 
     questions: Positive | None = None
     together: tuple[Positive, ...] = (2, 4)
+    ranks: tuple[Positive, ...] = (4, 16)
     batch: Positive = 64
     max_answer_tokens: Positive = 16
     bootstrap_samples: Positive = 2000

@@ -1,7 +1,8 @@
 """Do adapters carry what documents say? The same questions with the document nowhere, in the prompt, in the parameters, both.
 
-Adapters of other documents, their mean and none at all tell what is the document's own; adapters of several documents joined
-into one tell how much they disturb each other.
+Adapters of other documents, their mean and none at all tell what is the document's own. Adapters of several documents joined
+into one tell how much they disturb each other, those of several in one text what a longer text costs, and nearest adapters of
+lower rank how much room the facts take.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from aag_ray.evaluate.intervals import bootstrap, paired_difference
 from aag_ray.evaluate.metrics import exact_match, f1
 from aag_ray.llm.adapters import Adapter, compose
 from aag_ray.llm.engine import Generation
+from aag_ray.llm.low_rank import of_rank
 from aag_ray.records import Question
 
 DIFFERENCES = (
@@ -130,14 +132,23 @@ class KnowledgeTest:
             "parameters_mean": (closed, lambda _: mean),
             "both_shuffled": (text, shuffled),
         }
+        for rank in self.section.ranks:
+            systems[f"parameters_rank_{rank}"] = (closed, lambda rows, rank=rank: of_rank(joined(1)(rows), rank))
         for count in self.section.together:
-            several = [self._prompt(row, [told.document, *others[row][: count - 1]]) for row, told in enumerate(self.told)]
+            numbers = [sorted([told.document, *others[row][: count - 1]]) for row, told in enumerate(self.told)]
+            several = [self._prompt(row, each) for row, each in enumerate(numbers)]
             systems |= {f"text_{count}": (several, None), f"parameters_{count}": (closed, joined(count))}
+            systems[f"parameters_of_text_{count}"] = (closed, self._read_as_one(numbers))
         return systems
 
+    def _read_as_one(self, numbers: Sequence[Sequence[int]]) -> Make:
+        """Of each row the adapter of one text that several documents make."""
+        texts = ["\n".join(self.documents[number] for number in each) for each in numbers]
+        return lambda rows: self.model.adapters([None] * len(rows), [texts[row] for row in rows])
+
     def _prompt(self, row: int, documents: Sequence[int]) -> str:
-        """The question under one document, or under several in the order of their numbers, which says nothing."""
-        texts = [prompts.document_line(self.documents[number]) for number in sorted(documents)]
+        """The question under these documents, in the order of their numbers, which says nothing."""
+        texts = [prompts.document_line(self.documents[number]) for number in documents]
         return "\n".join([*texts, prompts.reader_prompt(self.told[row].question.question)])
 
     def _others(self, told: ToldQuestion) -> list[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -69,7 +70,10 @@ class Adapter:
         """
         step = max(1, math.ceil(self.examples / most)) if most else 1
         return Adapter(
-            {name: (_join(a[::step], -1), _join(b[::step], 1) / len(a[::step])) for name, (a, b) in self.factors.items()}
+            {
+                name: (torch.cat(a[::step].split(1), -1), torch.cat(b[::step].split(1), 1) / len(a[::step]))
+                for name, (a, b) in self.factors.items()
+            }
         )
 
     def deltas(self, name: str) -> Tensor:
@@ -104,18 +108,18 @@ class Adapter:
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _join(factor: Tensor, rank_dim: int) -> Tensor:
-    return torch.cat(factor.split(1), dim=rank_dim)
-
-
 def stack(adapters: Sequence[Adapter]) -> Adapter:
-    """One adapter for a batch from one-example adapters of equal rank and layers."""
+    """One adapter for a batch from adapters of the same layers; pairs of zeros make up for a lower rank."""
     names = adapters[0].factors.keys()
     if any(other.factors.keys() != names for other in adapters):
         raise AdapterError("adapters of different layers cannot be stacked")
-    return Adapter(
-        {n: (torch.cat([x.factors[n][0] for x in adapters]), torch.cat([x.factors[n][1] for x in adapters])) for n in names}
-    )
+    return Adapter({name: _stacked([each.factors[name] for each in adapters]) for name in names})
+
+
+def _stacked(factors: Sequence[Factors]) -> Factors:
+    rank = max(a.shape[2] for a, _ in factors)
+    a = [F.pad(a, (0, rank - a.shape[2])) for a, _ in factors]
+    return torch.cat(a), torch.cat([F.pad(b, (0, 0, 0, rank - b.shape[1])) for _, b in factors])
 
 
 def compose(adapters: Sequence[Adapter]) -> Adapter:

@@ -182,7 +182,7 @@ def started_hypernetwork(
 
 def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:
     in_t5 = isinstance(section, FidHypernetworkSection)
-    shapes = placed_shapes(loaded, section) if in_t5 else layer_shapes(loaded.model, section.modules)
+    shapes = placed_shapes(loaded, section) if in_t5 else layer_shapes(loaded.model, section.modules, section.from_depth)
     return build_hypernetwork(section, shapes, loaded.model.config.hidden_size, seed)
 
 

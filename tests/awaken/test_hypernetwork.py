@@ -8,18 +8,19 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from aag_ray.awaken.conditions import Condition, condition_from
 from aag_ray.awaken.hypernetwork import (
-    Condition,
     Hypernetwork,
     LatentHypernetwork,
     PaperHypernetwork,
     build_hypernetwork,
-    condition_from,
     layer_shapes,
 )
-from aag_ray.awaken.reader import read_conditions
+from aag_ray.awaken.reader import make_adapters, read_conditions
+from aag_ray.awaken.token_pairs import between, token_keys
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import AdapterError, applied
+from aag_ray.llm.low_rank import of_rank
 
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEXTS = [
@@ -27,7 +28,7 @@ TEXTS = [
     "Question: What is the symbol of gold?",
     "Document: Lumora borders the city.",
 ]
-VARIANTS = ("latents", "paper")
+VARIANTS = ("latents", "tokens", "paper")
 
 
 def new_network(loaded, variant, modules=SEVEN, seed=0):
@@ -39,7 +40,7 @@ def new_network(loaded, variant, modules=SEVEN, seed=0):
 
 
 def perturbed(network, size=0.1):
-    """Away from the start, where the latents' B is zero and the paper's weights are about zero."""
+    """Away from the start, where B is zero, or in the paper's variant all weights are about zero."""
     draw = torch.Generator().manual_seed(9)
     for parameter in network.parameters():
         parameter.data += torch.randn(parameter.shape, generator=draw) * size
@@ -52,27 +53,47 @@ def adapters(loaded, network, texts):
 
 
 def assert_close(one, two):
+    """Equal updates: factors may have more zeros in a longer batch."""
     assert one.factors.keys() == two.factors.keys()
     for name in one.factors:
-        torch.testing.assert_close(one.factors[name], two.factors[name], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(one.deltas(name), two.deltas(name), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-class TestBothVariants:
+class TestEveryVariant:
     def test_make_factors_of_every_layer_s_shape(self, tiny, variant):
         network = new_network(tiny, variant)
         made = adapters(tiny, network, TEXTS)
+        rank = max(len(tiny.tokenizer(text)["input_ids"]) for text in TEXTS) if variant == "tokens" else 3
         layers = dict(tiny.model.named_modules())
         assert len(made.factors) == 2 * len(SEVEN)
         for name, (a, b) in made.factors.items():
-            assert a.shape == (3, layers[name].in_features, 3)
-            assert b.shape == (3, 3, layers[name].out_features)
-        assert made.factors["model.layers.1.self_attn.k_proj"][1].shape == (3, 3, 32)  # two of four heads
+            assert a.shape == (3, layers[name].in_features, rank)
+            assert b.shape == (3, rank, layers[name].out_features)
+        assert made.factors["model.layers.1.self_attn.k_proj"][1].shape == (3, rank, 32)  # two of four heads
+
+    def test_adapters_are_made_with_the_rank_that_was_asked_for(self, tiny, variant):
+        network = perturbed(new_network(tiny, variant))
+        made = make_adapters(tiny, network, TEXTS, batch=2)
+        assert {(a.shape[2], b.shape[1]) for a, b in made.factors.values()} == {(3, 3)}
+        for row, text in enumerate(TEXTS):
+            whole = of_rank(adapters(tiny, network, [text]), 3)
+            assert_close(whole, made.select([row]))
+
+    def test_the_lower_layers_may_be_left_as_they_are(self, tiny, tmp_path, variant):
+        section = HypernetworkSection(variant=variant, rank=3, width=16, feature_size=6, hidden=8, from_depth=0.5)
+        network = build_hypernetwork(section, layer_shapes(tiny.model, section.modules, section.from_depth), 64)
+        if isinstance(network, PaperHypernetwork):
+            network.fit_whitening(torch.randn(40, 64))
+        assert list(adapters(tiny, network, TEXTS).factors) == ["model.layers.1.mlp.down_proj"]
+        network.refuse_other_base(tiny)
+        network.save_pretrained(tmp_path)
+        Hypernetwork.from_pretrained(tmp_path).refuse_other_base(tiny)
 
     def test_start_at_the_base_model(self, tiny, variant):
         made = adapters(tiny, new_network(tiny, variant), TEXTS)
         largest = max(made.deltas(name).abs().max().item() for name in made.factors)
-        assert largest == 0.0 if variant == "latents" else largest < 1e-9
+        assert largest < 1e-9 if variant == "paper" else largest == 0.0
 
     def test_give_different_texts_different_factors(self, tiny, variant):
         made = adapters(tiny, perturbed(new_network(tiny, variant)), TEXTS)
@@ -148,7 +169,8 @@ def test_layers_of_one_name_and_different_shapes_share_projections_by_shape(vari
     }
     if isinstance(network, PaperHypernetwork):
         network.fit_whitening(torch.randn(9, 5))
-    made = network(Condition(torch.randn(3, 2, 7, 5), torch.ones(2, 7), torch.randn(2, 5)))
+    inputs = {name: torch.randn(2, 7, d_in) for name, (d_in, _) in shapes.items()}
+    made = network(Condition(torch.randn(3, 2, 7, 5), torch.ones(2, 7), torch.randn(2, 5), inputs))
     assert {name: (a.shape[1], b.shape[2]) for name, (a, b) in made.factors.items()} == shapes
 
 
@@ -182,6 +204,40 @@ class TestLatents:
         made = network(read_conditions(tiny, network, TEXTS))
         torch.stack([made.deltas(name).square().sum() for name in made.factors]).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+class TestTokens:
+    def test_every_weight_gets_a_gradient_once_training_has_left_the_start(self, tiny):
+        network = perturbed(new_network(tiny, "tokens"))
+        made = network(read_conditions(tiny, network, TEXTS))
+        torch.stack([made.deltas(name).square().sum() for name in made.factors]).sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+    def test_a_layer_s_keys_are_of_what_it_is_given(self, tiny):
+        network = new_network(tiny, "tokens", ("down_proj", "o_proj"))
+        given = []
+        layer = tiny.model.get_submodule("model.layers.1.mlp.down_proj")
+        handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        condition = read_conditions(tiny, network, TEXTS)
+        handle.remove()
+        assert condition.inputs.keys() == network.shapes.keys()
+        assert torch.equal(condition.inputs["model.layers.1.mlp.down_proj"], given[0])
+        a, _ = network(condition).factors["model.layers.1.mlp.down_proj"]
+        wanted = between(condition.mask)
+        torch.testing.assert_close(a.transpose(1, 2), token_keys(given[0], wanted), atol=1e-5, rtol=1e-4)
+
+    def test_the_model_keeps_no_hook(self, tiny):
+        read_conditions(tiny, new_network(tiny, "tokens"), TEXTS)
+        assert not any(layer._forward_pre_hooks for layer in tiny.model.modules())
+
+    def test_a_condition_without_layer_inputs_is_refused(self, tiny):
+        read = read_conditions(tiny, new_network(tiny, "latents"), TEXTS)
+        with pytest.raises(ValueError, match="needs the condition's states, mask and layer inputs"):
+            new_network(tiny, "tokens")(read)
+
+    def test_a_text_of_two_tokens_changes_nothing(self, tiny):
+        made = adapters(tiny, perturbed(new_network(tiny, "tokens")), ["a b"[:1]])
+        assert not any(made.deltas(name).any() for name in made.factors)
 
 
 class TestPaper:

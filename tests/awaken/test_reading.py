@@ -61,6 +61,13 @@ def test_a_passage_that_holds_no_answer_is_not_read():
     assert reading_examples([replace(q, contexts=q.contexts[1:]) for q in QUESTIONS], 5, 2, 1) == []
 
 
+def test_of_several_accepted_answers_the_one_that_the_passage_states_is_asked_for():
+    border = Passage("c", "Peru", "Peru lies next to Chile.", has_answer=True)
+    several = Question("q8", "What borders Peru?", ("Brazil", "Chile"), (border,), kind="country", entity="Peru")
+    rows = reading_examples([several], 5, passages=2, seed=1)
+    assert {row["target"] for row in rows} == {" Chile\n"}
+
+
 def test_it_is_the_same_for_the_same_seed():
     first, again, other = (reading_examples(QUESTIONS, 20, 2, seed) for seed in (1, 1, 2))
     assert first == again != other

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from aag_ray.awaken.conditions import condition_from
 from aag_ray.awaken.fid import Fid
 from aag_ray.awaken.hypernetwork import (
     Hypernetwork,
     LatentHypernetwork,
     PaperHypernetwork,
     build_hypernetwork,
-    condition_from,
 )
 from aag_ray.awaken.reader import make_adapters, read_conditions
 from aag_ray.awaken.t5_layers import placed_shapes

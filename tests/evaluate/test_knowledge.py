@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from aag_ray import prompts
 from aag_ray.awaken.awakened import AwakeningModel, AwakeningSettings
@@ -13,9 +14,10 @@ from aag_ray.awaken.hypernetwork import build_hypernetwork, layer_shapes
 from aag_ray.config import HypernetworkSection, KnowledgeEvaluationSection
 from aag_ray.evaluate.knowledge import KnowledgeTest, ToldQuestion, render_knowledge, told_questions
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.low_rank import of_rank
 from aag_ray.records import Passage, Question
 
-SECTION = KnowledgeEvaluationSection(together=(2, 3), batch=4, max_answer_tokens=3, bootstrap_samples=50)
+SECTION = KnowledgeEvaluationSection(together=(2, 3), ranks=(1,), batch=4, max_answer_tokens=3, bootstrap_samples=50)
 
 
 def question(number: int, *passages: Passage, relation: str = "capital", entity: str = "") -> Question:
@@ -66,8 +68,8 @@ class TestSystems:
 
     def test_every_way_is_asked_for_every_question(self, result: dict[str, Any]) -> None:
         ways = {"closed_book", "text", "parameters", "both", "parameters_shuffled", "parameters_mean", "both_shuffled"}
-        several = {f"{place}_{count}" for place in ("text", "parameters") for count in SECTION.together}
-        assert set(result["systems"]) == ways | several
+        several = {f"{place}_{count}" for place in ("text", "parameters", "parameters_of_text") for count in SECTION.together}
+        assert set(result["systems"]) == ways | several | {"parameters_rank_1"}
         assert {row["em"]["n"] for row in result["systems"].values()} == {6}
         assert {(row["em_seen"]["n"], row["em_unseen"]["n"]) for row in result["systems"].values()} == {(5, 1)}
         assert len(result["answers"]) == 6
@@ -89,6 +91,30 @@ class TestSystems:
         for texts, _ in (knowledge._systems()[f"text_{count}"] for count in SECTION.together):
             for row, text in enumerate(texts):
                 assert prompts.document_line(knowledge.documents[knowledge.told[row].document]) in text
+
+    def test_an_adapter_of_one_text_is_made_from_all_of_it(self, knowledge: KnowledgeTest, monkeypatch: Any) -> None:
+        knowledge.adapters = knowledge.model.adapters([None] * 6, knowledge.documents)
+        _, make = knowledge._systems()["parameters_of_text_3"]
+        read: list[str] = []
+        monkeypatch.setattr(knowledge.model, "adapters", lambda _, texts: read.extend(texts))
+        assert make is not None
+        make([4, 1])
+        for text, row in zip(read, (4, 1), strict=True):
+            there = [document for document in knowledge.documents if document in text]
+            assert len(there) == 3
+            assert knowledge.documents[knowledge.told[row].document] in there
+            assert "\n".join(there) == text
+
+    def test_a_lower_rank_is_the_document_s_own_adapter_brought_down(self, knowledge: KnowledgeTest) -> None:
+        draw = torch.Generator().manual_seed(2)
+        made = knowledge.model.adapters([None] * 6, knowledge.documents)
+        knowledge.adapters = made.map(lambda t: torch.randn(t.shape, generator=draw))
+        _, make = knowledge._systems()["parameters_rank_1"]
+        assert make is not None
+        lower, name = make([3]), next(iter(made.factors))
+        assert lower.factors[name][0].shape[2] == 1
+        own = knowledge.adapters.select([knowledge.told[3].document])
+        torch.testing.assert_close(lower.deltas(name), of_rank(own, 1).deltas(name))
 
     def test_a_stranger_document_does_not_speak_of_the_question(self, model: AwakeningModel) -> None:
         same = [Passage(f"p{n}", "Peru", f"Peru has {n} rivers.", has_answer=True) for n in range(4)]

@@ -233,6 +233,14 @@ class TestAdapter:
         ids = tokens(3, 4)
         torch.testing.assert_close(logits(tiny_llama, ids, shared), logits(tiny_llama, ids, shared.select([0, 0, 0])))
 
+    def test_of_different_ranks_stack_with_zeros_for_what_lacks(self, tiny_llama):
+        low, high = random_adapter(tiny_llama, 1), compose([random_adapter(tiny_llama, 2, seed=s) for s in (3, 4)])
+        both = stack([low, high])
+        for name, (a, _) in both.factors.items():
+            assert a.shape[2] == high.factors[name][0].shape[2]
+            assert torch.equal(both.deltas(name)[:1], low.deltas(name))
+            torch.testing.assert_close(both.deltas(name)[1:], high.deltas(name))
+
     def test_of_other_layers_is_not_stacked(self, tiny_llama):
         with pytest.raises(AdapterError, match="different layers"):
             stack([random_adapter(tiny_llama, 1, ("q_proj",)), random_adapter(tiny_llama, 1, ("v_proj",))])

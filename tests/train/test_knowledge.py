@@ -30,7 +30,7 @@ def settings(model: Path, root: Path, *more: str) -> TrainKnowledgeConfig:
             "data.world={train_questions: 40, dev_questions: 20, test_questions: 20}",
             f"reader={{lora: {{rank: 2}}, training: {TRAINING}}}",
             f"internalizer={{shown: 0.3, distill: {{share: 0.5}}, training: {TRAINING}}}",
-            "internalizer.hypernetwork={rank: 2, width: 16}",
+            "internalizer.hypernetwork={variant: tokens, rank: 6, width: 4, from_depth: 0.5}",
             "evaluate={together: [2], batch: 8, max_answer_tokens: 3, bootstrap_samples: 50}",
             "cluster={cpus_per_worker: 1}",
             *more,

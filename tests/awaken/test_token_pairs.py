@@ -1,0 +1,101 @@
+"""Pairs for tokens: keys that tell a text's own tokens apart, and values that hold what comes next."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aag_ray.awaken.token_pairs import RIDGE, TokenPairs, between, token_keys
+
+
+class TestBetween:
+    @pytest.mark.parametrize(
+        ("mask", "inner"),
+        [
+            ([1, 1, 1, 1], [0, 1, 1, 0]),
+            ([1, 1, 1, 0], [0, 1, 0, 0]),
+            ([0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 0]),
+            ([1, 1, 0, 0], [0, 0, 0, 0]),
+            ([1], [0]),
+            ([0, 0], [0, 0]),
+        ],
+    )
+    def test_first_last_and_padding_are_left_out(self, mask, inner):
+        assert between(torch.tensor([mask])).int().tolist() == [inner]
+
+
+class TestKeys:
+    @settings(max_examples=30, deadline=None)
+    @given(tokens=st.integers(3, 12), seed=st.integers(0, 99), size=st.floats(1e-3, 1e3))
+    def test_each_answers_its_own_token_more_than_any_other(self, tokens, seed, size):
+        x = torch.randn(1, tokens, 40, generator=torch.Generator().manual_seed(seed)) * size
+        wanted = torch.ones(1, tokens, dtype=torch.bool)
+        calls = token_keys(x, wanted)[0] @ (x - x.mean(1, keepdim=True))[0].T
+        assert (calls.argmax(1) == torch.arange(tokens)).all()
+
+    def test_they_are_ridge_regression(self):
+        x = torch.randn(1, 6, 20, dtype=torch.float64)
+        centred = x[0] - x[0].mean(0)
+        centred = centred / centred.square().mean().sqrt()
+        # the normal equations over all d_in coordinates, in place of the T x T system
+        primal = torch.linalg.solve(centred.T @ centred + RIDGE * 20 * torch.eye(20, dtype=torch.float64), centred.T)
+        scale = (x[0] - x[0].mean(0)).square().mean().sqrt()
+        made = token_keys(x.float(), torch.ones(1, 6, dtype=torch.bool))[0]
+        torch.testing.assert_close(made, (primal.T / scale).float(), atol=1e-5, rtol=1e-4)
+
+    def test_tokens_that_are_not_wanted_have_no_key_and_no_influence(self):
+        x, wanted = torch.randn(2, 7, 12), torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0]]).bool()
+        made = token_keys(x, wanted)
+        assert not made[~wanted].any()
+        other = torch.where(wanted.unsqueeze(-1), x, torch.full_like(x, 1e4))
+        torch.testing.assert_close(token_keys(other, wanted), made)
+
+    def test_a_text_without_such_a_token_has_none_and_nothing_is_nan(self):
+        assert torch.equal(token_keys(torch.randn(1, 4, 5), torch.zeros(1, 4, dtype=torch.bool)), torch.zeros(1, 4, 5))
+        one = torch.tensor([[0, 1, 0, 0]]).bool()
+        assert torch.equal(token_keys(torch.randn(1, 4, 5), one), torch.zeros(1, 4, 5))  # one token, centred, is nothing
+
+
+class TestPairs:
+    LAYERS, N, T, WIDTH, D_IN, D_OUT = 3, 2, 5, 8, 10, 6
+
+    @pytest.fixture
+    def pairs(self):
+        torch.manual_seed(0)
+        return TokenPairs(self.WIDTH, 4, self.LAYERS, self.D_IN, self.D_OUT)
+
+    @pytest.fixture
+    def given_(self):
+        torch.manual_seed(1)
+        keys = torch.randn(self.LAYERS, self.N, self.T, self.D_IN)
+        states = torch.randn(self.LAYERS, self.N, self.T, self.WIDTH)
+        return keys, states, torch.randn(self.N, self.T, self.WIDTH), torch.tensor([[0, 1, 1, 1, 0], [0, 1, 1, 0, 0]]).bool()
+
+    def test_at_the_start_a_is_the_key_and_b_is_zero(self, pairs, given_):
+        keys, *_, wanted = given_
+        a, b = pairs(*given_)
+        torch.testing.assert_close(a.transpose(2, 3), keys * wanted[..., None])
+        assert not b.any()
+
+    def test_shapes(self, pairs, given_):
+        a, b = pairs(*given_)
+        assert a.shape == (self.LAYERS, self.N, self.D_IN, self.T)
+        assert b.shape == (self.LAYERS, self.N, self.T, self.D_OUT)
+
+    def test_what_a_token_calls_up_is_the_embedding_of_the_one_after_it(self, pairs, given_):
+        torch.nn.init.eye_(pairs.next_value)
+        keys, states, embeddings, wanted = given_
+        _, b = pairs(keys, states, embeddings, wanted)
+        scaled = embeddings / embeddings.square().mean(-1, keepdim=True).sqrt()
+        torch.testing.assert_close(b[:, :, 1], scaled[:, 2, : self.D_OUT].expand(self.LAYERS, -1, -1), atol=1e-4, rtol=1e-4)
+
+    def test_a_gate_that_is_shut_takes_the_pair_away(self, pairs, given_):
+        torch.nn.init.constant_(pairs.gate_bias, -50.0)
+        assert pairs(*given_)[0].abs().max() < 1e-12
+
+    def test_every_weight_gets_a_gradient_once_training_has_left_the_start(self, pairs, given_):
+        for parameter in pairs.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        a, b = pairs(*given_)
+        (a @ b).square().sum().backward()
+        assert all(parameter.grad.abs().sum() > 0 for parameter in pairs.parameters())
