@@ -29,17 +29,13 @@ from aag_ray.llm.resolve import resolve_trained
 LayerShapes = Mapping[str, tuple[int, int]]
 
 
-def layer_shapes(model: nn.Module, modules: Sequence[str], from_depth: float = 0.0) -> dict[str, tuple[int, int]]:
-    """(d_in, d_out) of every adapted layer by name; right for grouped-query attention because it asks the layers.
-
-    The lower share `from_depth` of the blocks is left out.
-    """
-    return _from_depth(
-        {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}, from_depth
-    )
+def layer_shapes(model: nn.Module, modules: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """(d_in, d_out) of every adapted layer by name; right for grouped-query attention because it asks the layers."""
+    return {name: (layer.in_features, layer.out_features) for name, layer in adaptable_layers(model, modules).items()}
 
 
-def _from_depth(shapes: LayerShapes, from_depth: float) -> dict[str, tuple[int, int]]:
+def upper_layers(shapes: LayerShapes, from_depth: float) -> dict[str, tuple[int, int]]:
+    """Without the layers in the lower share `from_depth` of the blocks."""
     blocks = {name: layer_place(name).block for name in shapes}
     first = from_depth * (max(blocks.values(), default=0) + 1)
     return {name: shape for name, shape in shapes.items() if blocks[name] >= first}
@@ -81,7 +77,7 @@ class Hypernetwork(nn.Module):
             for name, layer in loaded.model.named_modules()
             if isinstance(layer, nn.Linear) and layer_place(name).kind in kinds
         }
-        there = _from_depth(there, self.section.from_depth)
+        there = upper_layers(there, self.section.from_depth)
         differ = [name for name in self.shapes | there if self.shapes.get(name) != there.get(name)]
         if differ:
             theirs, ours = (shapes.get(differ[0], "missing") for shapes in (there, self.shapes))

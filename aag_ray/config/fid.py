@@ -48,6 +48,15 @@ class FidHypernetworkSection(HypernetworkSection):
     rank: Positive = 32
     placements: tuple[Placement, ...] = ATTENTION
 
+    @model_validator(mode="after")
+    def tokens_are_read_where_they_go(self) -> FidHypernetworkSection:
+        if self.variant == "tokens" and (without := [each for each in self.placements if not each.startswith("encoder.")]):
+            raise ValueError(
+                f"variant=tokens reads what a layer is given of the condition; a decoder, where {without[0]} has layers, is "
+                "given none of it; its placements are encoder.self_attention and encoder.feed_forward"
+            )
+        return self
+
 
 class FidDistillSection(Section):
     """alpha * KD + (1 - alpha) * NLL, and terms that are added, each by its weight; a weight of 0 switches its term off.

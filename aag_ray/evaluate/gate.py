@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aag_ray.llm.adapters import Adapter
 
 MIN_QUESTIONS = 30
+ROWS_AT_ONCE = 128
 REQUIRED = {
     "aag-static_lora": "a static LoRA with as many trained parameters",
     "aag-aag_shuffled": "AAG with the adapters of other questions",
@@ -27,20 +28,33 @@ def delta_features(adapter: Adapter) -> Tensor:
     """Coordinates (n, n) with the same lengths and distances as the n weight updates A B over all layers.
 
     The updates of one model have up to 10^8 entries and the factors are not unique, so the inner products of the updates
-    are taken from the factors, exactly, and turned into coordinates. Time grows with (n r)^2: some 200 questions are enough.
+    are taken, exactly, and turned into coordinates: from the factors where their rank is low, else from a few rows of the
+    updates at a time. Time grows with n^2: some 200 questions are enough.
     """
     import torch
 
     n = adapter.examples
     products = torch.zeros(n, n, dtype=torch.float64)
     for a, b in adapter.factors.values():
-        rank = a.shape[2]
-        left = a.detach().float().transpose(1, 2).reshape(n * rank, -1)
-        right = b.detach().float().reshape(n * rank, -1)
-        both = (left @ left.T) * (right @ right.T)
-        products += both.view(n, rank, n, rank).double().sum(dim=(1, 3)).cpu()
+        inner = _from_factors if a.shape[2] ** 2 <= min(a.shape[1], b.shape[2]) else _from_rows
+        products += inner(a.detach().float(), b.detach().float()).cpu()
     values, vectors = torch.linalg.eigh(products)
     return vectors * values.clamp_min(0).sqrt()
+
+
+def _from_factors(a: Tensor, b: Tensor) -> Tensor:
+    n, _, rank = a.shape
+    left, right = a.transpose(1, 2).reshape(n * rank, -1), b.reshape(n * rank, -1)
+    both = (left @ left.T) * (right @ right.T)
+    return both.view(n, rank, n, rank).double().sum(dim=(1, 3))
+
+
+def _from_rows(a: Tensor, b: Tensor) -> Tensor:
+    inner = a.new_zeros(len(a), len(a)).double()
+    for rows in a.split(ROWS_AT_ONCE, dim=1):
+        update = (rows @ b).flatten(1)
+        inner += (update @ update.T).double()
+    return inner
 
 
 def adapter_variance(adapters: Tensor) -> float:

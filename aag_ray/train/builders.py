@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from aag_ray.awaken.fid_objective import FidObjective
 from aag_ray.awaken.fid_reader import FidReader
-from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes
+from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes, upper_layers
 from aag_ray.awaken.mixture import CONDITION
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
 from aag_ray.awaken.t5_layers import placed_lora, placed_shapes
@@ -182,8 +182,8 @@ def started_hypernetwork(
 
 def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:
     in_t5 = isinstance(section, FidHypernetworkSection)
-    shapes = placed_shapes(loaded, section) if in_t5 else layer_shapes(loaded.model, section.modules, section.from_depth)
-    return build_hypernetwork(section, shapes, loaded.model.config.hidden_size, seed)
+    shapes = placed_shapes(loaded, section) if in_t5 else layer_shapes(loaded.model, section.modules)
+    return build_hypernetwork(section, upper_layers(shapes, section.from_depth), loaded.model.config.hidden_size, seed)
 
 
 def fit_whitening(loaded: LoadedModel, network: PaperHypernetwork, examples: list[Example] | list[dict]) -> None:

@@ -15,6 +15,7 @@ from aag_ray.awaken.hypernetwork import (
     PaperHypernetwork,
     build_hypernetwork,
     layer_shapes,
+    upper_layers,
 )
 from aag_ray.awaken.reader import make_adapters, read_conditions
 from aag_ray.awaken.token_pairs import between, token_keys
@@ -82,7 +83,7 @@ class TestEveryVariant:
 
     def test_the_lower_layers_may_be_left_as_they_are(self, tiny, tmp_path, variant):
         section = HypernetworkSection(variant=variant, rank=3, width=16, feature_size=6, hidden=8, from_depth=0.5)
-        network = build_hypernetwork(section, layer_shapes(tiny.model, section.modules, section.from_depth), 64)
+        network = build_hypernetwork(section, upper_layers(layer_shapes(tiny.model, section.modules), 0.5), 64)
         if isinstance(network, PaperHypernetwork):
             network.fit_whitening(torch.randn(40, 64))
         assert list(adapters(tiny, network, TEXTS).factors) == ["model.layers.1.mlp.down_proj"]

@@ -13,7 +13,7 @@ from aag_ray.awaken.hypernetwork import (
 )
 from aag_ray.awaken.reader import make_adapters, read_conditions
 from aag_ray.awaken.t5_layers import placed_shapes
-from aag_ray.config import FidHypernetworkSection
+from aag_ray.config import FidHypernetworkSection, HypernetworkSection
 from aag_ray.llm.adapters import applied
 
 EVERYWHERE = ("encoder.self_attention", "decoder.self_attention", "decoder.cross_attention", "feed_forward")
@@ -34,6 +34,30 @@ def new_network(moved):
         return network if start else moved(network)
 
     return build
+
+
+def test_tokens_go_to_an_encoder_and_do_not_see_padding(t5, new_network):
+    loaded = t5("flan")
+    network = new_network(loaded, "tokens", placements=("encoder.self_attention", "encoder.feed_forward"))
+    together = make_adapters(loaded, network, TEXTS)
+    assert together.factors.keys() == network.shapes.keys()
+    for row, text in enumerate(TEXTS):
+        alone = make_adapters(loaded, network, [text])
+        for name in alone.factors:
+            assert alone.deltas(name).any()
+            torch.testing.assert_close(alone.deltas(name)[0], together.deltas(name)[row], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("placement", ["decoder.self_attention", "decoder.cross_attention", "feed_forward"])
+def test_tokens_are_refused_where_a_decoder_would_get_them(placement):
+    with pytest.raises(ValueError, match=f"variant=tokens reads .* where {placement} has layers, .* encoder.feed_forward"):
+        FidHypernetworkSection(variant="tokens", placements=("encoder.self_attention", placement))
+
+
+def test_tokens_are_refused_for_a_decoder_s_layer():
+    shapes = {"decoder.block.0.layer.0.SelfAttention.q": (8, 8)}
+    with pytest.raises(ValueError, match=r"variant tokens reads .*; decoder\.block\.0\S+ is given nothing of it"):
+        build_hypernetwork(HypernetworkSection(variant="tokens"), shapes, 8)
 
 
 @pytest.mark.parametrize("variant", ["latents", "paper"])

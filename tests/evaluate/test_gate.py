@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aag_ray.evaluate import gate
 from aag_ray.evaluate.gate import MIN_QUESTIONS, adapter_variance, delta_features, eta_squared, gate_verdict
 from aag_ray.evaluate.intervals import Interval
 from aag_ray.llm.adapters import Adapter
@@ -25,8 +26,11 @@ def dense(adapter: Adapter) -> torch.Tensor:
     return torch.cat([adapter.deltas(name).flatten(1) for name in adapter.factors], dim=1).double()
 
 
-def test_features_keep_the_geometry_of_the_weight_updates() -> None:
-    adapter = random_adapter()
+@pytest.mark.parametrize("rank", [2, 3, 9])
+def test_features_keep_the_geometry_of_the_weight_updates(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a low rank from the factors, of a higher one from a few rows of the updates at a time."""
+    monkeypatch.setattr(gate, "ROWS_AT_ONCE", 7)
+    adapter = random_adapter(rank=rank)
     features, updates = delta_features(adapter), dense(adapter)
     torch.testing.assert_close(features @ features.T, updates @ updates.T, rtol=1e-4, atol=1e-3)
     assert adapter_variance(features) == pytest.approx(adapter_variance(updates), abs=1e-5)
