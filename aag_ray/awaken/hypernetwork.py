@@ -192,7 +192,7 @@ class TokenHypernetwork(Hypernetwork):
         super().__init__(section, shapes, width)
         if decoder := [name for name in shapes if self.places[name].stack == "decoder"]:
             raise ValueError(
-                f"variant tokens reads what layers are given of the condition; {decoder[0]} reads none (use latents)"
+                f"variant tokens reads what layers are given of the condition; {decoder[0]} is given nothing of it"
             )
         self.pairs = nn.ModuleDict(
             {kind: TokenPairs(width, section.width, len(names), *shapes[names[0]]) for kind, names in self.kinds.items()}

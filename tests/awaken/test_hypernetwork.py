@@ -224,6 +224,7 @@ class TestTokens:
         assert condition.inputs.keys() == network.shapes.keys()
         assert torch.equal(condition.inputs["model.layers.1.mlp.down_proj"], given[0])
         a, _ = network(condition).factors["model.layers.1.mlp.down_proj"]
+        assert condition.mask is not None
         wanted = between(condition.mask)
         torch.testing.assert_close(a.transpose(1, 2), token_keys(given[0], wanted), atol=1e-5, rtol=1e-4)
 
