@@ -161,9 +161,8 @@ class AwakeningModel:
         key = hashlib.sha256(document.encode()).hexdigest()
         if key not in self._documents:
             tokenizer: Any = self.loaded.tokenizer
-            parts = document_parts(
-                document, READ_AT_ONCE, lambda texts: [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
-            )
+            most = min(READ_AT_ONCE, self.hypernetwork.tokens_held or READ_AT_ONCE)
+            parts = document_parts(document, most, lambda texts: [len(ids) for ids in tokenizer(list(texts))["input_ids"]])
             made = self.adapters([None] * len(parts), parts)
             self._documents[key] = compose([made.select([part]) for part in range(len(parts))])
         self._documents.move_to_end(key)

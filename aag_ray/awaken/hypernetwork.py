@@ -65,6 +65,11 @@ class Hypernetwork(nn.Module):
             for (d_in, d_out), names in by_shape.items()
         }
 
+    @property
+    def tokens_held(self) -> int | None:
+        """How many tokens an adapter of this rank can tell apart, where there is such a number."""
+        return None
+
     def condition(self, model: nn.Module, input_ids: Tensor, mask: Tensor) -> Condition:
         """What this reads of the base model's passage over (n, T) tokens."""
         return condition_from(model, input_ids, mask)
@@ -197,6 +202,10 @@ class TokenHypernetwork(Hypernetwork):
         self.pairs = nn.ModuleDict(
             {kind: TokenPairs(width, section.width, len(names), *shapes[names[0]]) for kind, names in self.kinds.items()}
         )
+
+    @property
+    def tokens_held(self) -> int | None:
+        return self.section.rank
 
     def condition(self, model: nn.Module, input_ids: Tensor, mask: Tensor) -> Condition:
         return condition_from(model, input_ids, mask, inputs_of=list(self.shapes))

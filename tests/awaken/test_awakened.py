@@ -159,6 +159,15 @@ class TestInternalize:
         other = model.internalize(long.replace("number 19 lies", "number 19 stands"))
         assert any(not torch.equal(whole.deltas(name), other.deltas(name)) for name in whole.factors)
 
+    def test_reads_no_more_at_once_than_an_adapter_for_each_token_holds(self, tiny, model):
+        section = HypernetworkSection(variant="tokens", rank=40, width=4)
+        model.hypernetwork = build_hypernetwork(section, layer_shapes(tiny.model, section.modules), 64)
+        sentences = [f"Town number {n} lies by the sea." for n in range(9)]
+        lengths = [len(tiny.tokenizer(text)["input_ids"]) for text in sentences]
+        assert max(lengths) <= 40 < sum(lengths)
+        rank = next(iter(model.internalize(" ".join(sentences)).factors.values()))[0].shape[2]
+        assert rank > 40  # several parts, each with a pair for every one of its tokens
+
     def test_needs_a_document(self, model):
         with pytest.raises(ValueError, match="no document to internalize"):
             model.internalize()
