@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from transformers import (
 )
 
 from aag_ray.config import ModelSection
+from aag_ray.config.fetch import RAY_PORTS
 from aag_ray.llm.load import LoadedModel, load_model
 
 VOCABULARY = 384
@@ -54,6 +57,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "clusters" if not elsewhere and "pytest.mark.cluster" in (config.rootpath / file).read_text() else file
 
     return ClustersTogether(config, log)
+
+
+@pytest.fixture
+def bound() -> Iterator[Callable[[], socket.socket]]:
+    """Binds sockets to free ports of 127.0.0.1 that a guard can open: the system gives out some of Ray's own ports as well."""
+    opened: list[socket.socket] = []
+
+    def bind() -> socket.socket:
+        while True:
+            opened.append(socket.socket())
+            opened[-1].bind(("127.0.0.1", 0))
+            if opened[-1].getsockname()[1] not in RAY_PORTS:
+                return opened[-1]
+
+    yield bind
+    for each in opened:
+        each.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def page(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served() -> Iterator[str]:
+def served(bound: Callable[[], socket.socket]) -> Iterator[str]:
     """The page on a real local server; anything else is missing."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +50,11 @@ def served() -> Iterator[str]:
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    opened = bound()
+    with ThreadingHTTPServer(opened.getsockname(), Handler, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = opened
+        server.server_activate()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,13 @@ INFORMATION = "#Extracted Information#:\n1. The capital is Lima [<T-1>]"
 
 
 class Teacher:
-    """A chat-completions server on loopback that finds the first span useful, in a thread of its own; and a page beside it.
+    """A chat-completions server on a socket that finds the first span useful, in a thread of its own; and a page beside it.
 
     From question `fails_from` on it is out of order, from `hangs_from` on it never answers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: socket.socket) -> None:
+        self.opened = opened
         self.asked: list[str] = []
         self.fetched = 0
         self.status = 200
@@ -71,7 +74,7 @@ class Teacher:
             app.router.add_get("/page", page)
             runner = web.AppRunner(app, shutdown_timeout=0.2)
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.SockSite(runner, self.opened).start()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
             ready.set()
             await self.stop.wait()
@@ -171,8 +174,10 @@ def test_the_card_says_where_needles_are_and_in_which_language(gold: tuple[Path,
     assert "| en, depth 0 to 25 % |" in (root / "set" / "instructions" / "README.md").read_text()
 
 
-def test_a_teacher_is_asked_twice_for_each_row_and_never_again(cluster: str, tiny_model_folder: Path, tmp_path: Path):
-    teacher = Teacher()
+def test_a_teacher_is_asked_twice_for_each_row_and_never_again(
+    cluster: str, tiny_model_folder: Path, tmp_path: Path, bound: Callable[[], socket.socket]
+):
+    teacher = Teacher(bound())
     with teacher as url:
         given = taught(url, rows_file(tmp_path))
         config = settings(tiny_model_folder, tmp_path, *given)
@@ -191,9 +196,9 @@ def test_a_teacher_is_asked_twice_for_each_row_and_never_again(cluster: str, tin
 
 
 def test_a_teacher_that_cannot_be_asked_fails_the_job_before_any_row(
-    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: Callable[[], socket.socket]
 ):
-    teacher = Teacher()
+    teacher = Teacher(bound())
     teacher.status = 401
     with teacher as url:
         given = taught(url, rows_file(tmp_path))
@@ -226,9 +231,9 @@ def log_file(folder: Path, page: str) -> Path:
 
 
 def test_pages_of_a_log_are_read_and_what_a_teacher_did_not_answer_is_asked_again(
-    cluster: str, tiny_model_folder: Path, tmp_path: Path
+    cluster: str, tiny_model_folder: Path, tmp_path: Path, bound: Callable[[], socket.socket]
 ):
-    teacher = Teacher()
+    teacher = Teacher(bound())
     with teacher as url:
         port = url.split(":")[2].split("/")[0]
         path = log_file(tmp_path, f"http://127.0.0.1:{port}/page")
@@ -268,8 +273,10 @@ build_instructions(load_config(BuildInstructionsConfig, None, sys.argv[1:]))
 """
 
 
-def test_a_killed_build_keeps_what_was_paid_for(cluster: str, tiny_model_folder: Path, tmp_path: Path):
-    teacher = Teacher()
+def test_a_killed_build_keeps_what_was_paid_for(
+    cluster: str, tiny_model_folder: Path, tmp_path: Path, bound: Callable[[], socket.socket]
+):
+    teacher = Teacher(bound())
     teacher.hangs_from = 1 + 4 + 1  # two rows are answered
     parts = tmp_path / "set" / "labels" / "round" / "parts"
     with teacher as url:
@@ -296,12 +303,12 @@ def waiting_rows(count: int) -> list[dict[str, Any]]:
 
 
 def test_a_worker_asks_one_teacher_as_long_as_it_lives(
-    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: Callable[[], socket.socket]
 ):
     made: list[EndpointTeacher] = []
     begin = EndpointTeacher.__init__
     monkeypatch.setattr(EndpointTeacher, "__init__", lambda self, *told: (begin(self, *told), made.append(self))[0])
-    teacher = Teacher()
+    teacher = Teacher(bound())
     with teacher as url:
         limits = ("actors=4", "endpoint.requests_per_minute=24000", "endpoint.concurrency=8")
         more = (*taught(url, tmp_path), *(f"instructions.{limit}" for limit in limits))

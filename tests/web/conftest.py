@@ -90,7 +90,7 @@ class Site:
 
 
 @pytest_asyncio.fixture
-async def site() -> AsyncIterator[Site]:
+async def site(bound: Callable[[], socket.socket]) -> AsyncIterator[Site]:
     """A server on a free port of 127.0.0.1."""
     made = Site()
     tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +102,7 @@ async def site() -> AsyncIterator[Site]:
         task.add_done_callback(tasks.discard)
         await made.serve(reader, writer)
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.start_server(handle, sock=bound(), backlog=1024)
     made.port = server.sockets[0].getsockname()[1]
     yield made
     server.close()

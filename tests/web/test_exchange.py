@@ -151,16 +151,17 @@ async def test_a_name_without_an_address_is_told_from_a_closed_port(site, names,
 
 
 @pytest.mark.asyncio
-async def test_a_closed_port_and_a_server_without_tls_are_told_apart(configure, unused_tcp_port: int):
+async def test_a_closed_port_and_a_server_without_tls_are_told_apart(configure, bound):
     async def plain_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(HEAD + b"\r\n")
         writer.close()
 
-    server = await asyncio.start_server(plain_http, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    config = configure(guard={"allow": [f"127.0.0.1:{unused_tcp_port},{port}"]})
+    silent, talking = bound(), bound()
+    closed_port, port = silent.getsockname()[1], talking.getsockname()[1]
+    server = await asyncio.start_server(plain_http, sock=talking)
+    config = configure(guard={"allow": [f"127.0.0.1:{closed_port},{port}"]})
     async with server, Fetcher(config) as fetcher:
-        closed = await fetcher.fetch(f"http://127.0.0.1:{unused_tcp_port}/")
+        closed = await fetcher.fetch(f"http://127.0.0.1:{closed_port}/")
         plain = await fetcher.fetch(f"https://127.0.0.1:{port}/")
     assert closed.outcome is FetchOutcome.CONNECT_FAILED
     assert plain.outcome is FetchOutcome.TLS_FAILED
@@ -168,14 +169,14 @@ async def test_a_closed_port_and_a_server_without_tls_are_told_apart(configure, 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.one_of(st.binary(max_size=400), st.binary(max_size=200).map(lambda tail: HEAD + tail)))
-def test_no_bytes_of_a_server_are_a_fault_of_this_program(configure, raw: bytes):
+def test_no_bytes_of_a_server_are_a_fault_of_this_program(configure, bound, raw: bytes):
     async def run() -> FetchOutcome:
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(raw)
             writer.close()
 
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        server = await asyncio.start_server(handle, sock=bound())
         port = server.sockets[0].getsockname()[1]
         async with server, Fetcher(configure(guard={"allow": [f"127.0.0.1:{port}"]})) as fetcher:
             return (await fetcher.fetch(f"http://127.0.0.1:{port}/")).outcome

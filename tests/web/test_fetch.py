@@ -172,10 +172,11 @@ class TestManyPages:
         assert set(most.values()) == {2}
 
     @pytest.mark.asyncio
-    async def test_a_host_that_stopped_answering_is_left_alone(self, names, configure, unused_tcp_port: int):
+    async def test_a_host_that_stopped_answering_is_left_alone(self, names, configure, bound):
+        silent = bound().getsockname()[1]
         names.default = ["127.0.0.1"]
-        config = configure(guard={"allow": [f"127.0.0.1:{unused_tcp_port}"]}, politeness={"down_after": 3})
-        urls = [f"http://dead.example:{unused_tcp_port}/{n}" for n in range(10)]
+        config = configure(guard={"allow": [f"127.0.0.1:{silent}"]}, politeness={"down_after": 3})
+        urls = [f"http://dead.example:{silent}/{n}" for n in range(10)]
         async with Fetcher(config, resolver=names) as fetcher:
             outcomes = [fetched.outcome async for fetched in fetcher.fetch_all(urls)]
         assert outcomes.count(FetchOutcome.CONNECT_FAILED) == 3

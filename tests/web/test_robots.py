@@ -105,10 +105,11 @@ async def test_redirects_of_robots(site, configure, hops: int, outcome: FetchOut
 
 
 @pytest.mark.asyncio
-async def test_a_site_that_does_not_answer_says_why(configure, unused_tcp_port: int):
-    config = configure(guard={"allow": [f"127.0.0.1:{unused_tcp_port}"]}, politeness={"robots": True})
+async def test_a_site_that_does_not_answer_says_why(configure, bound):
+    silent = bound().getsockname()[1]
+    config = configure(guard={"allow": [f"127.0.0.1:{silent}"]}, politeness={"robots": True})
     async with Fetcher(config) as fetcher:
-        fetched = await fetcher.fetch(f"http://127.0.0.1:{unused_tcp_port}/")
+        fetched = await fetcher.fetch(f"http://127.0.0.1:{silent}/")
     assert fetched.outcome is FetchOutcome.CONNECT_FAILED
     assert "robots.txt" in fetched.detail
 

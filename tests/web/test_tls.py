@@ -1,6 +1,7 @@
 """HTTPS is believed only with a whole chain to a trusted authority, in its dates, and for the host that was asked."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,8 +34,8 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def serving(certify: Callable[[ssl.SSLContext], None]) -> AsyncIterator[int]:
-    """A TLS server on a free port of 127.0.0.1."""
+async def serving(certify: Callable[[ssl.SSLContext], None], opened: socket.socket) -> AsyncIterator[int]:
+    """A TLS server."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -44,30 +45,32 @@ async def serving(certify: Callable[[ssl.SSLContext], None]) -> AsyncIterator[in
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certify(context)
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(answer, sock=opened, ssl=context)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
 
-async def asked(certify: Callable[[ssl.SSLContext], None], names, configure, bundle: Path | None, host: str = HOST) -> Fetched:
+async def asked(
+    certify: Callable[[ssl.SSLContext], None], opened: socket.socket, names, configure, bundle: Path | None, host: str = HOST
+) -> Fetched:
     names.default = ["127.0.0.1"]
-    async with serving(certify) as port:
+    async with serving(certify, opened) as port:
         config: FetchSection = configure(guard={"allow": [f"127.0.0.0/8:{port}"]}, ca_bundle=bundle)
         async with Fetcher(config, resolver=names) as fetcher:
             return await fetcher.fetch(f"https://{host}:{port}/")
 
 
 @pytest.mark.asyncio
-async def test_a_chain_to_the_named_authority_is_believed(authority, bundle, names, configure):
+async def test_a_chain_to_the_named_authority_is_believed(authority, bundle, bound, names, configure):
     leaf = authority.create_child_ca().issue_cert(HOST)
     assert len(leaf.cert_chain_pems) == 2
-    fetched = await asked(leaf.configure_cert, names, configure, bundle)
+    fetched = await asked(leaf.configure_cert, bound(), names, configure, bundle)
     assert (fetched.outcome, fetched.body) == (FetchOutcome.OK, b"<p>in.")
 
 
 @pytest.mark.asyncio
-async def test_the_same_chain_is_refused_where_no_authority_is_named(authority, names, configure):
-    fetched = await asked(authority.create_child_ca().issue_cert(HOST).configure_cert, names, configure, None)
+async def test_the_same_chain_is_refused_where_no_authority_is_named(authority, bound, names, configure):
+    fetched = await asked(authority.create_child_ca().issue_cert(HOST).configure_cert, bound(), names, configure, None)
     assert (fetched.outcome, fetched.body) == (FetchOutcome.TLS_FAILED, b"")
 
 
@@ -107,8 +110,10 @@ REFUSED = {
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("certificate", "reason"), REFUSED.values(), ids=REFUSED)
-async def test_any_other_certificate_is_refused_with_its_reason(certificate, reason, authority, bundle, names, configure):
-    fetched = await asked(certificate(authority), names, configure, bundle)
+async def test_any_other_certificate_is_refused_with_its_reason(
+    certificate, reason, authority, bundle, bound, names, configure
+):
+    fetched = await asked(certificate(authority), bound(), names, configure, bundle)
     assert (fetched.outcome, fetched.body) == (FetchOutcome.TLS_FAILED, b"")
     assert reason in fetched.detail
     assert HOST in fetched.detail

@@ -172,7 +172,7 @@ StartEngine = Callable[..., Awaitable[Engine]]
 
 
 @pytest_asyncio.fixture
-async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEngine]:
+async def start(monkeypatch: pytest.MonkeyPatch, bound: Callable[[], socket.socket]) -> AsyncIterator[StartEngine]:
     """Start an engine of a kind on a free port of 127.0.0.1; its key stands in the environment."""
     runners: list[web.AppRunner] = []
     for variable in VARIABLES.values():
@@ -187,7 +187,7 @@ async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StartEngine]:
         runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         runners.append(runner)
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.SockSite(runner, bound())
         await site.start()
         engine.port = runner.addresses[0][1]
         return engine
