@@ -28,6 +28,11 @@ def reader_prompt(question: str, *, document: str | None = None, passages: Seque
     return f"{shown}Question: {question}\nAnswer:"
 
 
+def recital_question(begun: str, title: str) -> str:
+    """Asks how a sentence goes on that a passage holds."""
+    return f'What comes after "{begun}"{f" in the text about {title}" if title else ""}?'
+
+
 def passage_lines(passages: Sequence[Passage]) -> str:
     """Passages with their numbers, a line each."""
     return "".join(f"[{number}] {passage_text(passage)}\n" for number, passage in enumerate(passages, start=1))

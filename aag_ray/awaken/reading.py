@@ -1,7 +1,8 @@
 """Retrieved passages with the questions that they answer: what a hypernetwork learns to read from.
 
 So that only reading answers, a passage may speak of another entity than the world does, or say what nobody has said
-(entity and corpus substitution, Longpre et al. 2021, arXiv 2109.05052).
+(entity and corpus substitution, Longpre et al. 2021, arXiv 2109.05052). So that more is read than questions ask for, it may be
+asked to go on as it does (`recited`).
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from aag_ray import prompts
 from aag_ray.awaken.mixture import CONDITION
+from aag_ray.awaken.reciting import recited
 from aag_ray.records import Passage, Question
 
 QUESTIONS_A_PASSAGE = 4
@@ -23,14 +26,15 @@ _DIGIT = re.compile(r"\d")
 
 
 def reading_examples(
-    questions: Sequence[Question], count: int, passages: int, seed: int, made_up: float = 0.0
+    questions: Sequence[Question], count: int, passages: int, seed: int, made_up: float = 0.0, recitals: float = 0.0
 ) -> list[dict[str, Any]]:
     """`count` examples of a retrieved passage that is given in the parameters alone, each with up to four questions.
 
     Where question and passage name an entity, another of its kind takes its name in both: what the passage then says
     is in nobody's memory. In a share `made_up` of the passages the answers themselves give way to words and numbers that are
-    drawn for this one example, so that there is nothing to learn but to read. Empty if no passage among the first `passages` is
-    known to hold an answer.
+    drawn for this one example, so that there is nothing to learn but to read. A share `recitals` of the four, and, if it is
+    above zero, those for which a passage has no question, ask how one of its sentences goes on. Empty if no passage among the
+    first `passages` is known to hold an answer.
     """
     rng = random.Random(f"{seed}-reading")
     names: dict[str, list[str]] = {}
@@ -40,7 +44,7 @@ def reading_examples(
     words = sorted(
         {word for question in questions for name in (question.entity, *question.answers) for word in _WORD.findall(name)}
     )
-    return list(islice(_examples(told, names, words, made_up, rng), count)) if told else []
+    return list(islice(_examples(told, names, words, made_up, recitals, rng), count)) if told else []
 
 
 def _told(questions: Sequence[Question], passages: int) -> list[tuple[Passage, list[Question]]]:
@@ -64,6 +68,7 @@ def _examples(
     names: dict[str, list[str]],
     words: list[str],
     made_up: float,
+    recitals: float,
     rng: random.Random,
 ) -> Iterator[dict[str, Any]]:
     number = 0
@@ -71,7 +76,7 @@ def _examples(
         rng.shuffle(told)
         for passage, asked in told:
             chosen = rng.sample(asked, min(QUESTIONS_A_PASSAGE, len(asked)))
-            text = prompts.passage_text(passage)
+            text = f"{passage.title}\n{passage.text}"
             answers = [_stated(question, text) for question in chosen]
             asks = [question.question for question in chosen]
             entity, other = chosen[0].entity, rng.choice(names[chosen[0].kind or ""])
@@ -80,13 +85,24 @@ def _examples(
                 text, asks = text.replace(entity, other), [ask.replace(entity, other) for ask in asks]
             if made_up and rng.random() < made_up:
                 text, answers = _made_up(text, asks, answers, words, rng)
-            rows = [
-                {"prompt": prompts.reader_prompt(ask), "target": prompts.answer_text(answer)}
-                for ask, answer in zip(asks, answers, strict=True)
-            ]
-            first = {"id": f"{chosen[0].id}#{number}", "mode": "reading", CONDITION: prompts.condition_prompt(None, text)}
+            title, _, body = text.partition("\n")
+            told_as = replace(passage, title=title, text=body)
+            pairs = list(zip(asks, answers, strict=True))
+            if recitals:
+                pairs = _with_recitals(pairs, told_as, recitals, rng)
+            rows = [{"prompt": prompts.reader_prompt(ask), "target": prompts.answer_text(answer)} for ask, answer in pairs]
+            condition = prompts.condition_prompt(None, prompts.passage_text(told_as))
+            first = {"id": f"{chosen[0].id}#{number}", "mode": "reading", CONDITION: condition}
             yield first | rows[0] | {"also": rows[1:]}
             number += 1
+
+
+def _with_recitals(
+    pairs: Sequence[tuple[str, str]], passage: Passage, share: float, rng: random.Random
+) -> list[tuple[str, str]]:
+    kept = [pair for pair in pairs if rng.random() >= share]
+    wanted = (recited(passage, rng) for _ in range(QUESTIONS_A_PASSAGE - len(kept)))
+    return [*kept, *dict.fromkeys(pair for pair in wanted if pair)] or list(pairs)
 
 
 def _made_up(

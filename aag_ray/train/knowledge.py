@@ -132,8 +132,8 @@ def _files(config: TrainKnowledgeConfig, run: Run, folder: Path, training: Train
     counts = {"train": training.steps * training.batch, "dev": training.dev_examples or len(_questions(run, "dev"))}
     files = folder / "train.jsonl", folder / "dev.jsonl"
     for file in files:
-        made_up = config.data.made_up if file.stem == "train" else 0.0
-        reading = reading_examples(_questions(run, file.stem), counts[file.stem], config.data.passages, config.seed, made_up)
+        shares = (config.data.made_up, config.data.recitals) if file.stem == "train" else (0.0, 0.0)
+        reading = reading_examples(_questions(run, file.stem), counts[file.stem], config.data.passages, config.seed, *shares)
         if not reading:
             raise RunError(f"{run.folder / 'data'}: no {file.stem} question has a passage that is known to answer it")
         write_atomically(file, _lines(examples(reading)))

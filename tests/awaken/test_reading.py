@@ -129,3 +129,45 @@ class TestMadeUp:
 
 def test_nothing_is_made_up_unless_asked_for():
     assert reading_examples(QUESTIONS, 20, 2, 1) == reading_examples(QUESTIONS, 20, 2, 1, made_up=0.0)
+
+
+class TestRecitals:
+    """What a passage is asked besides its own questions: how its sentences go on."""
+
+    PERU = TestMadeUp.PERU
+
+    def rows(self, share, made_up=0.0, questions=PERU, count=60):
+        return reading_examples(questions, count, passages=1, seed=3, made_up=made_up, recitals=share)
+
+    def test_they_fill_what_a_passage_s_own_questions_leave(self):
+        for row in self.rows(1e-9):
+            prompts = [pair["prompt"] for pair in (row, *row["also"])]
+            assert 2 < len(prompts) <= 4
+            assert sum("What comes after" in prompt for prompt in prompts) == len(prompts) - 2
+
+    def test_a_share_takes_the_place_of_questions(self):
+        pairs = [pair["prompt"] for row in self.rows(0.5, count=300) for pair in (row, *row["also"])]
+        own = sum("What comes after" not in prompt for prompt in pairs)
+        assert 240 < own < 360
+
+    def test_what_they_ask_for_is_what_the_passage_says_in_this_example(self):
+        for row in self.rows(0.5, made_up=1.0):
+            for pair in (row, *row["also"]):
+                assert pair["target"].strip() in row["condition"]
+                if "What comes after" in pair["prompt"]:
+                    beginning = pair["prompt"].split('"')[1]
+                    assert f"{beginning} {pair['target'].strip()}" in row["condition"]
+                    assert pair["prompt"].endswith("in the text about Peru?\nAnswer:")
+
+    def test_no_question_stands_twice(self):
+        for row in self.rows(1.0):
+            pairs = [(pair["prompt"], pair["target"]) for pair in (row, *row["also"])]
+            assert len(set(pairs)) == len(pairs)
+
+    def test_a_passage_that_cannot_be_recited_keeps_its_questions(self):
+        short = Passage("s", "", "Lima. Peru.", has_answer=True)
+        rows = self.rows(1.0, questions=[Question("q", "Where?", ("Lima",), (short,))], count=5)
+        assert {row["prompt"] for row in rows} == {"Question: Where?\nAnswer:"}
+
+    def test_none_are_asked_unless_wanted(self):
+        assert reading_examples(self.PERU, 20, 1, 3) == self.rows(0.0, count=20)

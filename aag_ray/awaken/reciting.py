@@ -1,0 +1,34 @@
+"""Questions that every passage answers: how one of its sentences goes on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from aag_ray import prompts
+from aag_ray.pages.spans import sentences
+from aag_ray.records import Passage
+
+FEWEST_WORDS = 3  # with which a sentence begins
+MOST_WORDS = 5  # that are asked for
+_CLAUSE_ENDS = ".,;:!?"
+
+
+def recited(passage: Passage, draw: random.Random) -> tuple[str, str] | None:
+    """The beginning of one of a passage's sentences as a question, and as its answer what follows there: the words up to the
+    next mark, and at most five. None if no sentence has four words, which may be because its script has no spaces.
+    """
+    text = passage.text
+    told = [words for start, end in sentences(text) if len(words := text[start:end].split()) > FEWEST_WORDS]
+    if not told:
+        return None
+    words = draw.choice(told)
+    begun = draw.randint(FEWEST_WORDS, len(words) - 1)
+    rest = _clause(words[begun : begun + MOST_WORDS])
+    return (prompts.recital_question(" ".join(words[:begun]), passage.title), rest) if rest else None
+
+
+def _clause(words: Sequence[str]) -> str:
+    """The words up to the first that a mark ends, without that mark."""
+    last = next((place for place, word in enumerate(words) if word[-1] in _CLAUSE_ENDS), len(words) - 1)
+    return " ".join(words[: last + 1]).rstrip(_CLAUSE_ENDS)
