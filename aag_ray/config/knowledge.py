@@ -47,9 +47,13 @@ class InternalizerSection(Section):
     A share `shown` of the documents stands in the prompt as well, so that both together are learned. Of the others a share
     `distill.share` is taught by the text reader with the document in its prompt (context distillation). The adapters of a
     share `joined` are joined with those of one to `joined_with` other documents of the batch, which must not disturb them.
+
+    `start` is a folder or hub id of a trained awakening model: training goes on from its hypernetwork, which has to be alike in
+    all that decides its weights.
     """
 
     hypernetwork: HypernetworkSection = HypernetworkSection()
+    start: str | None = None
     distill: DistillSection = DistillSection(share=0.25)
     training: UnpackedTraining = TrainingSection()
     shown: Share = 0.15

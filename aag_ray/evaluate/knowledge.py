@@ -68,7 +68,7 @@ class KnowledgeTest:
         """Raises ValueError without a question, or with too few documents to confuse or to read together."""
         if not told:
             raise ValueError("no test question has a passage that is known to answer it")
-        needed = max(2, *section.together)
+        needed = max((2, *section.together))
         if len(documents) < needed:
             raise ValueError(f"{len(documents)} documents answer the test questions; at least {needed} are needed (together)")
         self.model, self.documents, self.told, self.section = model, documents, told, section

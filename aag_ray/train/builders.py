@@ -112,10 +112,13 @@ def build_internalizer(
     seed: int,
     device: torch.device,
     shard: Shard | None = None,
+    start: Path | None = None,
 ) -> ReaderObjective:
-    """A hypernetwork over a frozen text reader, which is also its teacher."""
+    """A hypernetwork over a frozen text reader, which is also its teacher; new, or as a training left it in `start`."""
     loaded = load_for_training(model, device, shard)
     network = started_hypernetwork(loaded, section.hypernetwork, examples, seed, shard)
+    if start is not None:
+        network.load_state_dict(load_file(start / "model.safetensors"))
     lora = load_lora(reader)
     return ReaderObjective(loaded, lora, network, section.distill, lora, shard_base=shard is not None)
 

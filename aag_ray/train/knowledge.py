@@ -29,7 +29,9 @@ DECIDES = {
 
 
 def train_knowledge(config: TrainKnowledgeConfig) -> JobResult:
-    """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing."""
+    """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing, or for
+    a start that training cannot go on from."""
+    _start(config)  # before anything is trained
     return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
@@ -67,10 +69,33 @@ def internalizer(config: TrainKnowledgeConfig, run: Run, folder: Path) -> Metric
 
     files = _files(config, run, folder, section.training, examples)
     arguments = {"model": config.model, "section": section, "reader": run.folder / "reader" / "training" / "best"}
-    arguments["examples"] = files[0]
+    arguments |= {"examples": files[0], "start": _start(config)}
     metrics = _train(config, folder, build_internalizer, arguments, files, section.training)
     save_model(config, run, folder)
     return metrics
+
+
+def _start(config: TrainKnowledgeConfig) -> Path | None:
+    """The folder of the hypernetwork that training goes on from. Raises ModelNotFound where none is, RunError if its weights
+    are of other sizes."""
+    from aag_ray.awaken.awakened import CONFIG
+    from aag_ray.awaken.hypernetwork import Hypernetwork
+    from aag_ray.llm.load import load_model
+    from aag_ray.llm.resolve import resolve_trained
+    from aag_ray.train.builders import new_hypernetwork
+
+    section = config.internalizer
+    if section.start is None:
+        return None
+    folder = resolve_trained(section.start, CONFIG) / "hypernetwork"
+    there = Hypernetwork.from_pretrained(folder)
+    here = new_hypernetwork(load_model(config.model, "cpu"), section.hypernetwork, config.seed)
+    sizes, wanted = ({name: tuple(weight.shape) for name, weight in each.state_dict().items()} for each in (there, here))
+    if sizes != wanted:
+        old, new = there.section.model_dump(), here.section.model_dump()
+        differ = "; ".join(f"{name} {old.get(name)} there, {new[name]} here" for name in new if old.get(name) != new[name])
+        raise RunError(f"internalizer.start={section.start}: its hypernetwork is another: {differ or 'of another base model'}")
+    return folder
 
 
 def save_model(config: TrainKnowledgeConfig, run: Run, folder: Path) -> None:

@@ -142,3 +142,11 @@ def test_without_questions_or_with_too_few_documents_it_is_refused(model: Awaken
     documents, told = told_questions([question(n, passage(n)) for n in range(2)], 1)
     with pytest.raises(ValueError, match="2 documents answer the test questions; at least 3 are needed"):
         KnowledgeTest(model, documents, told, SECTION, [], seed=1)
+
+
+def test_documents_need_not_be_joined_nor_adapters_brought_down(model: AwakeningModel) -> None:
+    section = SECTION.model_copy(update={"together": (), "ranks": ()})
+    documents, told = told_questions([question(n, passage(n)) for n in range(2)], 1)
+    result = KnowledgeTest(model, documents, told, section, [], seed=1).run()
+    assert not [system for system in result["systems"] if any(mark in system for mark in ("_2", "_3", "rank"))]
+    assert len([line for line in render_knowledge(result).split("\n\n")[0].splitlines() if line.startswith("| ")]) == 2 + 7

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from aag_ray.artifacts import RunError, newest_run, read_table
 from aag_ray.awaken.awakened import AwakeningModel
-from aag_ray.config import TrainKnowledgeConfig
+from aag_ray.config import ModelSection, TrainKnowledgeConfig
 from aag_ray.job import JobResult
+from aag_ray.llm.resolve import ModelNotFound
 from aag_ray.settings import ConfigError, load_config
+from aag_ray.train.builders import build_internalizer
 from aag_ray.train.knowledge import train_knowledge
 
 pytestmark = pytest.mark.cluster
@@ -93,6 +97,48 @@ def test_a_second_call_keeps_what_is_finished(trained: JobResult, tiny_model_fol
     before = weights.stat().st_mtime_ns
     assert train_knowledge(settings(tiny_model_folder, root)).metrics == trained.metrics
     assert weights.stat().st_mtime_ns == before
+
+
+def test_training_goes_on_from_the_hypernetwork_of_another_run(trained: JobResult, tiny_model_folder: Path, root: Path):
+    model, reader = root / "tiny" / "internalizer" / "model", root / "tiny" / "reader" / "training" / "best"
+    rows = root / "tiny" / "internalizer" / "train.jsonl"
+    section = settings(tiny_model_folder, root).internalizer
+    base, device = ModelSection(name=str(tiny_model_folder)), torch.device("cpu")
+    new = build_internalizer(base, section, reader, rows, 1, device)
+    gone_on = build_internalizer(base, section, reader, rows, 1, device, start=model / "hypernetwork")
+    before = load_file(model / "hypernetwork" / "model.safetensors")
+    assert new.hypernetwork
+    assert gone_on.hypernetwork
+    assert all(torch.equal(weight, before[name]) for name, weight in gone_on.hypernetwork.state_dict().items())
+    assert not all(torch.equal(weight, before[name]) for name, weight in new.hypernetwork.state_dict().items())
+    result = train_knowledge(settings(tiny_model_folder, root, f"internalizer.start={model}", "run.name=further"))
+    still = load_file(root / "further" / "internalizer" / "model" / "hypernetwork" / "model.safetensors")
+    assert result.metrics["internalizer"]["loss_first"] != trained.metrics["internalizer"]["loss_first"]
+    assert all((still[name] - before[name]).abs().max() < 0.1 for name in before)
+
+
+@pytest.mark.parametrize(
+    ("start", "more", "message"),
+    [
+        ("nowhere", (), r"nowhere.*no such folder"),
+        (
+            "tiny/internalizer/model",
+            ("internalizer.hypernetwork.width=5",),
+            r"internalizer.start=.*its hypernetwork is another: width 4 there, 5 here$",
+        ),
+        (
+            "tiny/internalizer/model",
+            ("internalizer.hypernetwork.variant=latents",),
+            r"its hypernetwork is another: variant tokens there, latents here$",
+        ),
+    ],
+)
+def test_what_training_cannot_go_on_from_is_refused_before_anything_is_made(
+    trained: JobResult, tiny_model_folder: Path, root: Path, tmp_path: Path, start: str, more: tuple[str, ...], message: str
+):
+    with pytest.raises((RunError, ModelNotFound), match=f"(?s){message}"):
+        train_knowledge(settings(tiny_model_folder, tmp_path, f"internalizer.start={root / start}", *more))
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_other_relations_to_leave_out_are_named(cluster: None, tiny_model_folder: Path, tmp_path: Path):
