@@ -33,15 +33,16 @@ def token_keys(inputs: Tensor, wanted: Tensor) -> Tensor:
     s of (a_t . x_s - [s = t])^2 plus RIDGE * d_in |a_t|^2: a = (X X^T / d_in + RIDGE)^-1 X / d_in, which are the least-squares
     keys of a linear associative memory, as Meng et al. use for edits (2022, arXiv 2210.07229).
     """
-    x, there = inputs.float(), wanted.unsqueeze(-1).float()
-    size = x.shape[-1]
-    count = there.sum(1, keepdim=True).clamp_min(1)
-    x = (x - (x * there).sum(1, keepdim=True) / count) * there
-    scale = (x.square().sum((1, 2), keepdim=True) / (count * size)).clamp_min(torch.finfo(torch.float32).eps).rsqrt()
-    x = x * scale
-    gram = x @ x.transpose(1, 2) / size
-    gram.diagonal(dim1=1, dim2=2).add_(RIDGE)
-    return torch.linalg.solve(gram, x / size) * scale
+    with torch.autocast(inputs.device.type, enabled=False):  # which would round the products that are solved for
+        x, there = inputs.float(), wanted.unsqueeze(-1).float()
+        size = x.shape[-1]
+        count = there.sum(1, keepdim=True).clamp_min(1)
+        x = (x - (x * there).sum(1, keepdim=True) / count) * there
+        scale = (x.square().sum((1, 2), keepdim=True) / (count * size)).clamp_min(torch.finfo(torch.float32).eps).rsqrt()
+        x = x * scale
+        gram = x @ x.transpose(1, 2) / size
+        gram.diagonal(dim1=1, dim2=2).add_(RIDGE)
+        return torch.cholesky_solve(x / size, torch.linalg.cholesky(gram)) * scale
 
 
 class TokenPairs(nn.Module):

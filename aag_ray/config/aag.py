@@ -189,6 +189,8 @@ class ReaderSection(Section):
 
     Before they meet, its LoRA alone learns for `closed_book.steps` to answer without a document, and the hypernetwork alone
     for `reading.steps` to read retrieved passages (0: not at all). On the embedded world 100 steps of the former were no gain.
+    In a share `made_up` of these passages the answers are made up, and a share `recitals` of what they are asked is how one of
+    their sentences goes on (`awaken.reading`).
     `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had
     (`TrainAagConfig.static_steps`).
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
@@ -200,6 +202,8 @@ class ReaderSection(Section):
     mixture: MixtureSection = MixtureSection()
     closed_book: TrainingSection = TrainingSection(steps=0)
     reading: UnpackedTraining = TrainingSection(steps=0)
+    made_up: Share = 0.0
+    recitals: Share = 0.0
     training: UnpackedTraining = TrainingSection()
     static_training: TrainingSection = TrainingSection()
     compressed_share: Share = 0.2

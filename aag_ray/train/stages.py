@@ -162,7 +162,8 @@ def hypernetwork(config: TrainAagConfig, run: Run, folder: Path) -> Metrics:
     if section.reading.steps:
         count = section.reading.steps * section.reading.batch
         made = (
-            reading_examples(part, most, section.passages, config.seed) for part, most in ((questions, count), (dev, len(dev)))
+            reading_examples(questions, count, section.passages, config.seed, section.made_up, section.recitals),
+            reading_examples(dev, len(dev), section.passages, config.seed),
         )
         files = _write_examples(folder, "reading", *made)
         arguments = {"model": config.model, "section": section, "examples": files[0]} | shared

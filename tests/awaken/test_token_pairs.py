@@ -43,6 +43,18 @@ class TestKeys:
         made = token_keys(x.float(), torch.ones(1, 6, dtype=torch.bool))[0]
         torch.testing.assert_close(made, (primal.T / scale).float(), atol=1e-5, rtol=1e-4)
 
+    def test_they_are_exact_for_long_texts_and_under_autocast(self):
+        x = torch.randn(3, 200, 64, generator=torch.Generator().manual_seed(1)) + 3
+        wanted = torch.ones(3, 200, dtype=torch.bool)
+        made = token_keys(x, wanted)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(token_keys(x, wanted), made)
+        centred = (x - x.mean(1, keepdim=True)).double()
+        scale = centred.square().mean((1, 2), keepdim=True).rsqrt()
+        centred = centred * scale
+        gram = centred @ centred.transpose(1, 2) / 64 + RIDGE * torch.eye(200, dtype=torch.float64)
+        torch.testing.assert_close(gram @ made.double() / scale, centred / 64, atol=1e-5, rtol=1e-4)
+
     def test_tokens_that_are_not_wanted_have_no_key_and_no_influence(self):
         x, wanted = torch.randn(2, 7, 12), torch.tensor([[0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1, 0]]).bool()
         made = token_keys(x, wanted)

@@ -39,6 +39,7 @@ def settings(model: Path, root: Path, *more: str) -> TrainAagConfig:
             f"reader={{training: {training}, static_training: {training}, passages: 2, lora: {{rank: 2}}}}",
             *(
                 f"reader.reading={training}",
+                "reader.recitals=0.5",
                 f"reader.closed_book={training}",
                 "reader.hypernetwork.rank=2",
                 "reader.hypernetwork.width=16",
@@ -97,6 +98,11 @@ class TestAWholeRun:
     def test_the_static_baseline_has_about_as_many_trained_parameters(self, finished: dict, root: Path) -> None:
         systems = json.loads((root / "tiny" / "evaluate" / "result.json").read_text())["systems"]
         assert systems["static_lora"]["trained_parameters"] == pytest.approx(systems["aag"]["trained_parameters"], rel=0.2)
+
+    def test_passages_are_recited_in_training_and_not_on_dev(self, finished: dict, root: Path) -> None:
+        rows = {split: (root / "tiny" / "hypernetwork" / f"reading-{split}.jsonl").read_text() for split in ("train", "dev")}
+        assert "What comes after" in rows["train"]
+        assert "What comes after" not in rows["dev"]
 
     def test_a_second_call_keeps_what_is_finished(
         self, finished: dict, tiny_model_folder: Path, root: Path, capsys: pytest.CaptureFixture[str]
