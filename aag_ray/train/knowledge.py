@@ -31,7 +31,8 @@ DECIDES = {
 def train_knowledge(config: TrainKnowledgeConfig) -> JobResult:
     """Run the stages that are not finished. Raises RunError if a single stage is asked for and one before it is missing, or for
     a start that training cannot go on from."""
-    _start(config)  # before anything is trained
+    if config.stage in ("all", "internalizer"):
+        _start(config)  # refused before anything is trained
     return run_job_stages(config, config.stage, WORK, DECIDES)
 
 
