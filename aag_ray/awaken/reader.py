@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +15,7 @@ from aag_ray.awaken import losses
 from aag_ray.awaken.conditions import Condition
 from aag_ray.awaken.hypernetwork import Hypernetwork
 from aag_ray.config import DistillSection
-from aag_ray.llm.adapters import Adapter, StaticLora, applied, bare, compose, stack
+from aag_ray.llm.adapters import Adapter, StaticLora, applied, bare, compose, rows_of, stack
 from aag_ray.llm.batches import TargetBatch, encode_pair, nll, target_batch, target_logits
 from aag_ray.llm.engine import length_batches, pad
 from aag_ray.llm.load import LoadedModel
@@ -93,7 +94,7 @@ class ReaderObjective(Objective):
         )
 
     def adapters(self, examples: Sequence[Example]) -> list[Adapter]:
-        """The shared LoRA, and the hypernetwork's adapter scattered to the rows that have a condition (zero elsewhere)."""
+        """The shared LoRA, and an adapter for every example: the hypernetwork's where there is a condition, zero elsewhere."""
         given = [self.lora()] if self.lora is not None else []
         rows = [number for number, example in enumerate(examples) if example.get("condition")]
         if self.hypernetwork is None or not rows:
@@ -117,8 +118,8 @@ class ReaderObjective(Objective):
         return [self.hypernetwork(any_text).map(lambda t: t * 0)]
 
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        examples = [row for example in examples for row in _rows(example)]
         batch, logits, output = self._student(examples)
+        examples = [row for example in examples for row in _rows(example)]
         rows = nll(logits, batch.label, batch.row, len(examples))
         terms = {"nll": rows.mean()}
         taught = [n for n, e in enumerate(examples) if e.get("teacher_prompt")] if self._held[1] is not None else []
@@ -135,9 +136,14 @@ class ReaderObjective(Objective):
         return {"output_hidden_states": self.distill.hidden_weight > 0, "output_attentions": self.distill.attention_weight > 0}
 
     def _student(self, examples: Sequence[Example]) -> tuple[TargetBatch, Tensor, Any]:
-        batch = target_batch(self.loaded, [e["prompt"] for e in examples], [e["target"] for e in examples], self.longest)
-        with applied(self.loaded.model, *self.adapters(examples)):
-            logits, output = target_logits(self.loaded.model, batch, **self._options())
+        """Targets, logits and output of every row; the rows of one example follow each other."""
+        model, counts = self.loaded.model, [len(_rows(example)) for example in examples]
+        rows = [row for example in examples for row in _rows(example)]
+        batch = target_batch(self.loaded, [r["prompt"] for r in rows], [r["target"] for r in rows], self.longest)
+        owners = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(self.loaded.device)
+        uneven = len(set(counts)) > 1
+        with applied(model, *self.adapters(examples)), rows_of(model, owners, len(counts)) if uneven else nullcontext():
+            logits, output = target_logits(model, batch, **self._options())
         return batch, logits, output
 
     def _teacher_terms(
@@ -175,9 +181,8 @@ class ReaderObjective(Objective):
     def score(self, examples: Sequence[Example]) -> list[float]:
         """Minus the mean cross-entropy of each example's targets, read in its mode."""
         rows = [_rows(example) for example in examples]
-        flat = [row for part in rows for row in part]
-        batch, logits, _ = self._student(flat)
-        each = iter((-nll(logits, batch.label, batch.row, len(flat))).tolist())
+        batch, logits, _ = self._student(examples)
+        each = iter((-nll(logits, batch.label, batch.row, sum(map(len, rows)))).tolist())
         return [fmean(next(each) for _ in part) for part in rows]
 
     def save_pretrained(self, folder: Path) -> None:

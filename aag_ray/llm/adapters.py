@@ -203,9 +203,8 @@ def _update(name: str, x: Tensor, output: Tensor, a: Tensor, b: Tensor, active: 
         a, b = a[active.owners], b[active.owners]
     elif rows % n:
         raise AdapterError(f"{name}: {n} adapters for a batch of {rows} rows")
-    elif rows != n:  # beams or passages: the rows of one example follow each other
-        a, b = a.repeat_interleave(rows // n, dim=0), b.repeat_interleave(rows // n, dim=0)
-    return torch.bmm(torch.bmm(x.reshape(rows, -1, x.shape[-1]), a), b).view_as(output)
+    # Beams, passages or questions of one example follow each other: their tokens are multiplied as one row's, with no copy.
+    return torch.bmm(torch.bmm(x.reshape(a.shape[0], -1, x.shape[-1]), a), b).view_as(output)
 
 
 @contextmanager

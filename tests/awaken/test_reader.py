@@ -119,6 +119,9 @@ class TestRows:
         shared = objective([EXAMPLES[1] | {"also": also}, EXAMPLES[0]])["loss"]
         assert made == [1]
         assert shared.item() == pytest.approx(objective([*alone, EXAMPLES[0]])["loss"].item(), rel=1e-5)
+        evenly = objective([EXAMPLES[1] | {"also": also[:1]}, EXAMPLES[2] | {"also": also[1:]}])["loss"]
+        rows = [alone[0], alone[1], EXAMPLES[2], EXAMPLES[2] | also[1]]
+        assert evenly.item() == pytest.approx(objective(rows)["loss"].item(), rel=1e-5)
         scores = objective.score(alone)
         assert objective.score([EXAMPLES[1] | {"also": also}]) == pytest.approx([sum(scores) / 3], rel=1e-5)
         assert objective.length(EXAMPLES[1] | {"also": also}) == sum(map(objective.length, alone))
@@ -134,6 +137,11 @@ class TestRows:
                 delta = sum((own[at].deltas(name)[0] for at in summed), torch.zeros_like(own[0].deltas(name)[0]))
                 torch.testing.assert_close(given.deltas(name)[row], delta, atol=1e-6, rtol=1e-4)
         assert build().score([rows[0]]) == pytest.approx(build().score([EXAMPLES[1]]))  # nothing else in the batch
+
+    def test_of_one_example_take_the_memory_of_one_adapter(self, build):
+        also = [{"prompt": CLOSED, "target": " Au\n"}] * 3
+        rows = [EXAMPLES[1] | {"also": also}, EXAMPLES[2] | {"also": also, "beside": 1}, EXAMPLES[0]]
+        assert [made.examples for made in build().adapters(rows)] == [1, 3]
 
     def test_may_all_lack_a_condition(self, build):
         assert terms(build(), EXAMPLES[:1]) == pytest.approx(terms(build(hypernetwork=None), EXAMPLES[:1]))
