@@ -29,7 +29,7 @@ from aag_ray.evaluate.intervals import paired_difference
 from aag_ray.evaluate.machine import describe_machine
 from aag_ray.llm.engine import TransformersEngine
 from aag_ray.llm.load import LoadedModel, load_model
-from aag_ray.train.builders import new_hypernetwork
+from aag_ray.train.builders import started_hypernetwork
 
 SECTIONS = {
     "latents": HypernetworkSection(),
@@ -96,7 +96,7 @@ def condition_of(text: str, question: str, condition: str) -> str:
 
 def trained(loaded: LoadedModel, section: HypernetworkSection, towns: list[str], condition: str, options: Any) -> Hypernetwork:
     """A hypernetwork after `options.steps` batches of made-up documents."""
-    network = new_hypernetwork(loaded, section, options.seed).to(loaded.device)
+    network = started_hypernetwork(loaded, section, Path(), options.seed).to(loaded.device)
     objective = ReaderObjective(loaded, None, network, DistillSection(kd=False))
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=0.0)
     warm, rng = 20, random.Random(options.seed + 1)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from aag_ray.awaken.conditions import Condition, condition_from
 from aag_ray.awaken.state_attention import StateAttention
 from aag_ray.awaken.t5_layers import Place, layer_place
-from aag_ray.awaken.token_pairs import TokenPairs, between, token_keys
+from aag_ray.awaken.token_pairs import TokenPairs, WhitenedVocabulary, between, token_keys
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import Adapter, AdapterError, adaptable_layers
 from aag_ray.llm.load import LoadedModel
@@ -202,6 +202,7 @@ class TokenHypernetwork(Hypernetwork):
         self.pairs = nn.ModuleDict(
             {kind: TokenPairs(width, section.width, len(names), *shapes[names[0]]) for kind, names in self.kinds.items()}
         )
+        self.vocabulary = WhitenedVocabulary(width)
 
     @property
     def tokens_held(self) -> int | None:
@@ -215,12 +216,12 @@ class TokenHypernetwork(Hypernetwork):
         states, mask, inputs = condition.states, condition.mask, condition.inputs
         if states is None or mask is None or not inputs.keys() >= self.shapes.keys():
             raise ValueError("this hypernetwork needs the condition's states, mask and layer inputs")
-        wanted = between(mask)
+        wanted, embeddings = between(mask), self.vocabulary(states[0])
         factors: dict[str, tuple[Tensor, Tensor]] = {}
         with torch.autocast(states.device.type, states.dtype, enabled=states.dtype is torch.bfloat16):
             for kind, names in self.kinds.items():
                 keys = torch.stack([token_keys(inputs[name], wanted).to(states.dtype) for name in names])
-                a, b = self.pairs[kind](keys, states[[self.places[name].block for name in names]], states[0], wanted)
+                a, b = self.pairs[kind](keys, states[[self.places[name].block for name in names]], embeddings, wanted)
                 factors.update(zip(names, zip(a.unbind(0), b.unbind(0), strict=True), strict=True))
         return Adapter({name: factors[name] for name in self.shapes})
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aag_ray import prompts
 from aag_ray.awaken.mixture import CONDITION
-from aag_ray.awaken.reciting import recited
+from aag_ray.awaken.reciting import OPAQUE, recited
 from aag_ray.records import Passage, Question
 
 QUESTIONS_A_PASSAGE = 4
@@ -101,8 +101,9 @@ def _with_recitals(
     pairs: Sequence[tuple[str, str]], passage: Passage, share: float, rng: random.Random
 ) -> list[tuple[str, str]]:
     kept = [pair for pair in pairs if rng.random() >= share]
-    wanted = (recited(passage, rng) for _ in range(QUESTIONS_A_PASSAGE - len(kept)))
-    return [*kept, *dict.fromkeys(pair for pair in wanted if pair)] or list(pairs)
+    wanted = QUESTIONS_A_PASSAGE - len(kept)
+    told = dict.fromkeys(pair for pair in (recited(passage, rng) for _ in range(wanted + _DRAWS)) if pair)
+    return [*kept, *islice(told, wanted)] or list(pairs)
 
 
 def _made_up(
@@ -110,18 +111,20 @@ def _made_up(
 ) -> tuple[str, list[str]]:
     """The passage with another value wherever it states one of these answers, and the answers that it now gives.
 
-    What a question names, and answers of which one is part of another, stay as they are.
+    If it states all of them, its other numbers and capitals give way as well. What a question names, and values of which one
+    is part of an answer, stay as they are.
     """
     drawn: dict[str, str] = {}
-    for answer in dict.fromkeys(answers):
-        stated = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
-        overlaps = any(answer != other and (answer in other or other in answer) for other in answers)
-        value = next((value for value in (_like(answer, words, rng) for _ in range(_DRAWS)) if value not in text), None)
+    opaque = OPAQUE.findall(text) if all(answer in text for answer in answers) else []
+    for said in dict.fromkeys([*opaque, *answers]):
+        stated = re.compile(rf"(?<!\w){re.escape(said)}(?!\w)")
+        overlaps = any(said != other and (said in other or other in said) for other in answers)
+        value = next((value for value in (_like(said, words, rng) for _ in range(_DRAWS)) if value not in text), None)
         if overlaps or value is None or any(map(stated.search, asks)):
             continue
         text, count = stated.subn(lambda _, value=value: value, text)
         if count:
-            drawn[answer] = value
+            drawn[said] = value
     return text, [drawn.get(answer, answer) for answer in answers]
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 RIDGE = 0.1  # of the mean square of a centred input, which is brought to one
+LEAST_VARIANCE = 1e-3  # of a direction of whitened embeddings, as a share of the mean over directions
 
 
 def between(mask: Tensor) -> Tensor:
@@ -45,13 +46,43 @@ def token_keys(inputs: Tensor, wanted: Tensor) -> Tensor:
         return torch.cholesky_solve(x / size, torch.linalg.cholesky(gram)) * scale
 
 
+class WhitenedVocabulary(nn.Module):
+    """Brings a vocabulary's embeddings to variance one in every direction; as it starts, it leaves them as they are.
+
+    A small model's digits are nearly alike: what all of them share outweighs what tells them apart. Whitened, tokens stand as
+    far apart as they can.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("whitening", torch.eye(width))
+
+    @torch.no_grad()
+    def fit(self, embeddings: Tensor) -> None:
+        """On all embeddings (V, width) of a base model. Mean and matrix are kept with the weights."""
+        rows = embeddings.to(self.mean.device, torch.float32)
+        self.mean.copy_(rows.mean(0))
+        rows = rows - self.mean
+        variance, directions = torch.linalg.eigh(rows.T @ rows / len(rows))
+        scale = (variance.clamp_min(0) + LEAST_VARIANCE * variance.mean()).rsqrt()
+        self.whitening.copy_(directions * scale @ directions.T)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return (embeddings.float() - self.mean) @ self.whitening
+
+
 class TokenPairs(nn.Module):
     """The pairs of `layers` layers of one shape, from keys k (`token_keys`):
 
     a = g (k + [s ; e] P Q / sqrt(d_in)),   b = c e W + s U V,   g = 2 sigmoid([s ; e] w + d)
 
-    s is the token's state that goes into the block and e the embedding of the token after it, both divided by their root mean
-    square. W is shared over the layers, everything else is each layer's own; U and P lead to h dimensions. W, V and Q start at
+    s is the token's state that goes into the block and e the whitened embedding of the token after it, both divided by their
+    root mean square. W is shared over the layers, everything else is each layer's own; U and P lead to h dimensions. W, V and Q start at
     zero, so that at the start b is zero and a is k.
     """
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from aag_ray.awaken.fid_objective import FidObjective
 from aag_ray.awaken.fid_reader import FidReader
-from aag_ray.awaken.hypernetwork import Hypernetwork, PaperHypernetwork, build_hypernetwork, layer_shapes, upper_layers
+from aag_ray.awaken.hypernetwork import (
+    Hypernetwork,
+    PaperHypernetwork,
+    TokenHypernetwork,
+    build_hypernetwork,
+    layer_shapes,
+    upper_layers,
+)
 from aag_ray.awaken.mixture import CONDITION
 from aag_ray.awaken.reader import ReaderObjective, read_conditions
 from aag_ray.awaken.t5_layers import placed_lora, placed_shapes
@@ -175,12 +184,23 @@ def _fid_teacher(
 def started_hypernetwork(
     loaded: LoadedModel, section: HypernetworkSection, examples: Path, seed: int, shard: Shard | None = None
 ) -> Hypernetwork:
-    """A new hypernetwork; the paper's variant has its whitening fitted on the conditions of `examples`."""
+    """A new hypernetwork; the paper's variant has its whitening fitted on the conditions of `examples`, that of token pairs on
+    the model's vocabulary."""
     network = new_hypernetwork(loaded, section, seed)
-    if isinstance(network, PaperHypernetwork):
+    if isinstance(network, PaperHypernetwork | TokenHypernetwork):
         with readable_shards(loaded.model, loaded.device, loaded.dtype, shard) if shard else nullcontext():
-            fit_whitening(loaded, network, read_examples(examples))
+            if isinstance(network, PaperHypernetwork):
+                fit_whitening(loaded, network, read_examples(examples))
+            else:
+                network.vocabulary.fit(vocabulary_embeddings(loaded))
     return network
+
+
+@torch.no_grad()
+def vocabulary_embeddings(loaded: LoadedModel) -> Tensor:
+    """(V, width), asked of the layer, which has its weights by then also where they lie in parts."""
+    layer: Any = loaded.model.get_input_embeddings()
+    return layer(torch.arange(layer.num_embeddings, device=loaded.device))
 
 
 def new_hypernetwork(loaded: LoadedModel, section: HypernetworkSection, seed: int) -> Hypernetwork:

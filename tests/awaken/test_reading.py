@@ -115,6 +115,22 @@ class TestMadeUp:
         part = replace(self.PERU[1], question="How many?", answers=("9,752",))
         assert all("9,752 thousand" in row["condition"] for row in self.rows(questions=(*self.PERU, part), count=20))
 
+    def test_other_numbers_and_capitals_give_way_as_well(self):
+        told = replace(self.TOLD, text=f"{self.TOLD.text} It has 43 districts, the UN knows it as PELIM. Call 01.")
+        asked = replace(self.PERU[0], question="What is the capital of Peru, for the UN?", contexts=(told,))
+        texts = [row["condition"] for row in self.rows(questions=(asked, replace(self.PERU[1], contexts=(told,))))]
+        both = [text for text in texts if "Lima" not in text and "9,752" not in text]
+        found = [re.search(r"has ([1-9]\d) districts, the UN knows it as ([A-Z]+)\. Call (\d\d)\.", text) for text in both]
+        assert len(both) > 10
+        assert all(found)
+        assert not any(" 43 " in text or "PELIM" in text for text in both)
+        assert len({match.groups() for match in found}) == len(found)
+
+    def test_nothing_else_gives_way_where_an_answer_is_not_stated_as_it_is(self):
+        """It may be stated in other words: 9,752 thousand as 9752000."""
+        written = replace(self.PERU[1], answers=("9752000",))
+        assert all("9,752 thousand" in row["condition"] for row in self.rows(questions=(written,)))
+
     def test_an_answer_that_the_passage_does_not_state_stays(self):
         elsewhere = replace(self.PERU[0], answers=("Ciudad de los Reyes",))
         assert all(row["target"].strip() == "Ciudad de los Reyes" for row in self.rows(questions=(elsewhere,)))

@@ -35,6 +35,16 @@ def test_a_sentence_is_asked_for_from_its_fourth_word_to_its_last():
     assert not any("Dry" in question for question, _ in filter(None, asked(PERU)))
 
 
+def test_half_of_what_is_asked_for_begins_with_a_number_or_capitals_where_there_are_any():
+    told = Passage("p", "", "The code of this calm old town is 51 and its sign reads PER for all who ever come by here.")
+    draw = random.Random(3)
+    first = [pair[1].split()[0] for pair in (recited(told, draw) for _ in range(1000)) if pair]
+    assert 480 < sum(word in ("51", "PER") for word in first) < 660  # and of the other half two in 17
+    assert 200 < first.count("51") < 360
+    assert len(set(first)) == 18  # any other place is asked for as well
+    assert not any(word in ("The", "code", "of") for word in first)
+
+
 def test_a_passage_without_a_title_is_not_named():
     assert asked(Passage("p", "", "Gold has atomic 79.")) == {('What comes after "Gold has atomic"?', "79")}
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aag_ray.awaken.token_pairs import RIDGE, TokenPairs, between, token_keys
+from aag_ray.awaken.token_pairs import RIDGE, TokenPairs, WhitenedVocabulary, between, token_keys
 
 
 class TestBetween:
@@ -66,6 +66,53 @@ class TestKeys:
         assert torch.equal(token_keys(torch.randn(1, 4, 5), torch.zeros(1, 4, dtype=torch.bool)), torch.zeros(1, 4, 5))
         one = torch.tensor([[0, 1, 0, 0]]).bool()
         assert torch.equal(token_keys(torch.randn(1, 4, 5), one), torch.zeros(1, 4, 5))  # one token, centred, is nothing
+
+
+class TestVocabulary:
+    @pytest.fixture
+    def alike(self):
+        """Embeddings of which ten differ from each other in little of what they are."""
+        draw = torch.Generator().manual_seed(4)
+        rows = torch.randn(2000, 12, generator=draw) @ torch.diag(torch.logspace(0, -1, 12)) + 3
+        rows[:10] = rows[0] + 0.1 * torch.randn(10, 12, generator=draw) * torch.logspace(-1, 0, 12)
+        return rows
+
+    def test_embeddings_are_left_as_they_are_before_it_is_fitted(self, alike):
+        assert torch.equal(WhitenedVocabulary(12)(alike), alike)
+
+    def test_after_that_they_vary_alike_in_every_direction(self, alike):
+        vocabulary = WhitenedVocabulary(12)
+        vocabulary.fit(alike)
+        made = vocabulary(alike)
+        torch.testing.assert_close(made.mean(0), torch.zeros(12), atol=1e-4, rtol=0)
+        torch.testing.assert_close(made.T @ made / len(made), torch.eye(12), atol=0.05, rtol=0)
+
+    def test_what_is_alike_is_told_apart_better(self, alike):
+        def cosines(rows):
+            return torch.nn.functional.cosine_similarity(rows[0:1], rows[1:10])
+
+        vocabulary = WhitenedVocabulary(12)
+        vocabulary.fit(alike)
+        assert (cosines(vocabulary(alike)) < cosines(alike - alike.mean(0)) - 0.005).all()
+
+    def test_it_is_exact_under_autocast_and_for_narrow_types(self, alike):
+        vocabulary = WhitenedVocabulary(12)
+        vocabulary.fit(alike)
+        exact = vocabulary(alike)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(vocabulary(alike), exact)
+        assert vocabulary(alike.bfloat16()).dtype is torch.float32
+
+    def test_directions_that_no_embedding_takes_are_not_blown_up(self):
+        rows = torch.randn(50, 12, generator=torch.Generator().manual_seed(5)) @ torch.diag(torch.tensor([1.0] * 6 + [0.0] * 6))
+        vocabulary = WhitenedVocabulary(12)
+        vocabulary.fit(rows)
+        assert vocabulary(rows)[:, 6:].abs().max() < 1e-3
+        assert vocabulary.whitening.abs().max() < 100
+
+    def test_it_is_no_weight_that_is_trained(self):
+        assert not list(WhitenedVocabulary(4).parameters())
+        assert WhitenedVocabulary(4).state_dict().keys() == {"mean", "whitening"}
 
 
 class TestPairs:

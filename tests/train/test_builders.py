@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aag_ray.awaken.hypernetwork import PaperHypernetwork
+from aag_ray.awaken.hypernetwork import PaperHypernetwork, TokenHypernetwork
+from aag_ray.awaken.token_pairs import WhitenedVocabulary
 from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
 from aag_ray.train.builders import build_reader, build_reading, build_sft
 
@@ -79,6 +80,17 @@ def test_a_reader_goes_on_from_the_lora_that_answers_from_memory_and_trains_it(
     started, saved = reader.lora.state_dict(), answering.lora.state_dict()
     assert all(torch.equal(started[name], saved[name]) for name in saved)
     assert all(parameter.requires_grad for parameter in reader.lora.parameters())
+
+
+def test_token_pairs_are_whitened_on_the_whole_vocabulary(model: ModelSection, examples: Path):
+    section = ReaderSection(hypernetwork=HypernetworkSection(variant="tokens", rank=8))
+    reader = build_reader(model, section, None, examples, 3, CPU)
+    network, expected = reader.hypernetwork, WhitenedVocabulary(64)
+    assert isinstance(network, TokenHypernetwork)
+    expected.fit(reader.loaded.model.get_input_embeddings().weight)
+    assert torch.equal(network.vocabulary.mean, expected.mean)
+    assert torch.equal(network.vocabulary.whitening, expected.whitening)
+    assert not torch.equal(expected.whitening, torch.eye(64))
 
 
 def test_the_paper_variant_is_whitened_on_the_training_conditions(model: ModelSection, examples: Path):

@@ -30,6 +30,7 @@ ROWS = [
 LORA = LoraSection(rank=300, modules=("q_proj", "down_proj"))
 NETWORKS = {
     "latents": HypernetworkSection(rank=2, width=320),
+    "tokens": HypernetworkSection(variant="tokens", rank=8, width=8, modules=("down_proj",)),
     "paper": HypernetworkSection(variant="paper", rank=4, feature_size=3, modules=("q_proj", "v_proj")),
 }
 
@@ -77,7 +78,7 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
     assert all(parameter.ds_tensor.numel() == -(-parameter.ds_numel // workers) for parameter in large)
     gc.collect()
     whole = {parameter.ds_shape for parameter in large}
-    made = {id(parameter) for parameter in objective.parameters()}
+    made = {id(tensor) for tensor in (*objective.parameters(), *objective.buffers())}
     tensors = [each for each in gc.get_objects() if isinstance(each, torch.Tensor) and id(each) not in made]
     assert not [each.shape for each in tensors if each.shape in whole]
     train(objective, folder, engine="deepspeed", zero_stage=3, offload=shard == "cpu")
@@ -91,6 +92,7 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
         ("untied", "lora", 2, "cpu"),
         ("tied", "everything", 2, "device"),
         ("untied", "latents", 2, "device"),
+        ("untied", "tokens", 2, "device"),
         ("untied", "paper", 2, "device"),
     ],
     indirect=["wide"],
