@@ -82,8 +82,8 @@ class TokenPairs(nn.Module):
     a = g (k + [s ; e] P Q / sqrt(d_in)),   b = c e W + s U V,   g = 2 sigmoid([s ; e] w + d)
 
     s is the token's state that goes into the block and e the whitened embedding of the token after it, both divided by their
-    root mean square. W is shared over the layers, everything else is each layer's own; U and P lead to h dimensions. W, V and Q start at
-    zero, so that at the start b is zero and a is k.
+    root mean square. W is shared over the layers, everything else is each layer's own; U and P lead to h dimensions. W, V and Q
+    start at zero, so that at the start b is zero and a is k.
     """
 
     def __init__(self, width: int, h: int, layers: int, d_in: int, d_out: int) -> None:
