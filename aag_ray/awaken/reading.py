@@ -31,10 +31,10 @@ def reading_examples(
     """`count` examples of a retrieved passage that is given in the parameters alone, each with up to four questions.
 
     Where question and passage name an entity, another of its kind takes its name in both: what the passage then says
-    is in nobody's memory. In a share `made_up` of the passages the answers themselves give way to words and numbers that are
-    drawn for this one example, so that there is nothing to learn but to read. A share `recitals` of the four, and, if it is
-    above zero, those for which a passage has no question, ask how one of its sentences goes on. Empty if no passage among the
-    first `passages` is known to hold an answer.
+    is in nobody's memory. In a share `made_up` of the passages the answers themselves, and other numbers and capitals, give way
+    to words and numbers that are drawn for this one example, so that there is nothing to learn but to read. A share `recitals`
+    of the four, and, if it is above zero, those for which a passage has no question, ask how one of its sentences goes on.
+    Empty if no passage among the first `passages` is known to hold an answer.
     """
     rng = random.Random(f"{seed}-reading")
     names: dict[str, list[str]] = {}

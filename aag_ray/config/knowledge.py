@@ -22,9 +22,9 @@ from aag_ray.settings import Section
 class KnowledgeDataSection(DataSection):
     """Passages, each with the questions it answers (`Question.answering`), of their first `passages` contexts.
 
-    In a share `made_up` of those that are trained on, words and numbers that nobody knows take the place of the answers. How
-    one of their sentences goes on is a share `recitals` of what they are asked, and, if it is above zero, all that their own
-    questions leave room for.
+    In a share `made_up` of those that are trained on, words and numbers that nobody knows take the place of the answers, of
+    other numbers and of capitals. How one of their sentences goes on is a share `recitals` of what they are asked, and, if it
+    is above zero, all that their own questions leave room for.
     Questions on `unseen_relations` are kept out of training and dev, and scored apart; only the embedded world names relations.
     """
 
