@@ -9,7 +9,7 @@ import torch
 from aag_ray.awaken.hypernetwork import PaperHypernetwork, TokenHypernetwork
 from aag_ray.awaken.token_pairs import WhitenedVocabulary
 from aag_ray.config import HypernetworkSection, LoraSection, ModelSection, ReaderSection
-from aag_ray.train.builders import build_reader, build_reading, build_sft
+from aag_ray.train.builders import build_reader, build_reading, build_sft, vocabulary_embeddings
 
 CPU = torch.device("cpu")
 
@@ -87,7 +87,8 @@ def test_token_pairs_are_whitened_on_the_whole_vocabulary(model: ModelSection, e
     reader = build_reader(model, section, None, examples, 3, CPU)
     network, expected = reader.hypernetwork, WhitenedVocabulary(64)
     assert isinstance(network, TokenHypernetwork)
-    expected.fit(reader.loaded.model.get_input_embeddings().weight)
+    expected.fit(vocabulary_embeddings(reader.loaded))
+    assert len(vocabulary_embeddings(reader.loaded)) == reader.loaded.model.config.vocab_size
     assert torch.equal(network.vocabulary.mean, expected.mean)
     assert torch.equal(network.vocabulary.whitening, expected.whitening)
     assert not torch.equal(expected.whitening, torch.eye(64))
