@@ -24,6 +24,7 @@ from aag_ray.awaken.token_pairs import TokenPairs, WhitenedVocabulary, between, 
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import Adapter, AdapterError, adaptable_layers
 from aag_ray.llm.load import LoadedModel
+from aag_ray.llm.packaged import ModelError
 from aag_ray.llm.resolve import resolve_trained
 
 LayerShapes = Mapping[str, tuple[int, int]]
@@ -104,12 +105,15 @@ class Hypernetwork(nn.Module):
 
     @staticmethod
     def from_pretrained(folder: Path | str) -> Hypernetwork:
-        """From a folder or a hub id. Raises ModelNotFound where neither holds one."""
+        """From a folder or a hub id. Raises ModelNotFound where neither holds one, ModelError if its weights are of another."""
         folder = resolve_trained(str(folder), "config.json")
         config = json.loads((folder / "config.json").read_text())
         shapes = {name: (d_in, d_out) for name, (d_in, d_out) in config["shapes"].items()}
         network = build_hypernetwork(HypernetworkSection(**config["section"]), shapes, config["input_width"])
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        try:
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+        except RuntimeError as error:  # torch lists every weight that is missing, not known or of another size
+            raise ModelError(f"{folder / 'model.safetensors'} does not fit {folder / 'config.json'}: {error}") from None
         return network.eval()
 
 

@@ -1,10 +1,12 @@
 """Hypernetworks: they start at the base model, read only real tokens, and come back from a file as they were."""
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -22,6 +24,7 @@ from aag_ray.awaken.token_pairs import between, token_keys
 from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import AdapterError, applied
 from aag_ray.llm.low_rank import of_rank
+from aag_ray.llm.packaged import ModelError
 
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEXTS = [
@@ -128,6 +131,15 @@ class TestEveryVariant:
         one, two = adapters(tiny, network, TEXTS), adapters(tiny, back, TEXTS)
         assert all(torch.equal(x, y) for n in one.factors for x, y in zip(one.factors[n], two.factors[n], strict=True))
         assert {file.name for file in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+
+    def test_a_file_with_other_weights_is_refused_and_named(self, tiny, tmp_path, variant):
+        new_network(tiny, variant).save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        name = sorted(weights)[0]
+        del weights[name]
+        save_file(weights, tmp_path / "model.safetensors")
+        with pytest.raises(ModelError, match=rf"model.safetensors does not fit .*config.json: [\s\S]*{re.escape(name)}"):
+            Hypernetwork.from_pretrained(tmp_path)
 
     def test_count_their_parameters(self, tiny, variant):
         network = new_network(tiny, variant)
