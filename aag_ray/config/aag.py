@@ -189,8 +189,8 @@ class ReaderSection(Section):
 
     Before they meet, its LoRA alone learns for `closed_book.steps` to answer without a document, and the hypernetwork alone
     for `reading.steps` to read retrieved passages (0: not at all). On the embedded world 100 steps of the former were no gain.
-    In a share `made_up` of these passages the answers are made up, and a share `recitals` of what they are asked is how one of
-    their sentences goes on (`awaken.reading`).
+    In a share `made_up` of these passages answers, numbers and capitals are made up, and a share `recitals` of what they are
+    asked is how one of their sentences goes on (`awaken.reading`).
     `static_training` sets the baseline's optimiser; its steps and batch follow from the budget that AAG had
     (`TrainAagConfig.static_steps`).
     `compressed_share` adds compressed documents to the dummy ones that the reader learns to read.
