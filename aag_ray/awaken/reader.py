@@ -75,6 +75,7 @@ class ReaderObjective(Objective):
         super().__init__()
         self.lora, self.hypernetwork, self.distill, self.longest = lora, hypernetwork, distill, longest
         self._held = (loaded, teacher)
+        self.sharded = shard_base
         if shard_base:
             self.base: Any = loaded.model
         if distill.attention_weight > 0:  # fused attention does not give its maps
@@ -111,8 +112,9 @@ class ReaderObjective(Objective):
         return [*given, own]
 
     def _unused(self, examples: Sequence[Example]) -> list[Adapter]:
-        """An adapter of zeros that the hypernetwork nevertheless made, so that training it gives it a gradient, of zeros."""
-        if self.hypernetwork is None or not torch.is_grad_enabled():
+        """An adapter of zeros that the hypernetwork nevertheless made, so that training it gives it a gradient, of zeros, and
+        calls a base model that lies in parts as other workers do."""
+        if self.hypernetwork is None or not (self.sharded or torch.is_grad_enabled()):
             return []
         any_text = read_conditions(self.loaded, self.hypernetwork, [examples[0]["prompt"]], self.longest)
         return [self.hypernetwork(any_text).map(lambda t: t * 0)]
@@ -122,9 +124,12 @@ class ReaderObjective(Objective):
         examples = [row for example in examples for row in _rows(example)]
         rows = nll(logits, batch.label, batch.row, len(examples))
         terms = {"nll": rows.mean()}
-        taught = [n for n, e in enumerate(examples) if e.get("teacher_prompt")] if self._held[1] is not None else []
-        if taught and self.distill.asks_teacher:
-            terms |= self._teacher_terms(examples, taught, batch, logits, output, rows)
+        taught = [n for n, e in enumerate(examples) if e.get("teacher_prompt")]
+        if self._held[1] is not None and self.distill.asks_teacher:
+            if taught:
+                terms |= self._teacher_terms(examples, taught, batch, logits, output, rows)
+            elif self.sharded:  # for the weights' sake: other workers' rows may have a teacher
+                self._teach(examples[:1])
         terms["loss"] = terms.pop("combined", terms["nll"]) + sum(
             weight * terms[name]
             for name, weight in (("hidden", self.distill.hidden_weight), ("attention", self.distill.attention_weight))
@@ -150,12 +155,8 @@ class ReaderObjective(Objective):
         self, examples: Sequence[Example], taught: list[int], batch: TargetBatch, logits: Tensor, output: Any, rows: Tensor
     ) -> dict[str, Tensor]:
         """KD and alignment of the rows that have a teacher. Both models predict the same target tokens, in the same order."""
-        loaded, teacher = self._held
-        asked = [examples[row] for row in taught]
-        with torch.no_grad():
-            read = target_batch(loaded, [e["teacher_prompt"] for e in asked], [e["target"] for e in asked], self.longest)
-            with applied(loaded.model, teacher() if teacher is not None else None):
-                teacher_logits, teacher_output = target_logits(loaded.model, read, **self._options())
+        loaded = self.loaded
+        read, teacher_logits, teacher_output = self._teach([examples[row] for row in taught])
         mine = torch.isin(batch.row, torch.tensor(taught, device=batch.row.device))
         terms: dict[str, Tensor] = {}
         if self.distill.kd:
@@ -176,6 +177,15 @@ class ReaderObjective(Objective):
             pairs = [_shared_attention(output, batch, row, teacher_output, read, n, layers) for n, row in enumerate(taught)]
             terms["attention"] = torch.stack([losses.attention_alignment(s, t) for s, t in pairs]).mean()
         return terms
+
+    @torch.no_grad()
+    def _teach(self, asked: Sequence[Example]) -> tuple[TargetBatch, Tensor, Any]:
+        loaded, teacher = self._held
+        prompts = [example.get("teacher_prompt") or example["prompt"] for example in asked]
+        batch = target_batch(loaded, prompts, [example["target"] for example in asked], self.longest)
+        with applied(loaded.model, teacher() if teacher is not None else None):
+            logits, output = target_logits(loaded.model, batch, **self._options())
+        return batch, logits, output
 
     @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> list[float]:

@@ -46,7 +46,8 @@ class Objective(nn.Module, ABC):
         """Scalar loss terms of a micro-batch. `loss` is the one to minimise (a mean over examples), the rest is logged.
 
         Every trained parameter gets a gradient from it, be it of zeros, whatever the examples: several workers exchange their
-        gradients, each of examples of its own, and one that has others than the rest breaks the exchange.
+        gradients, each of examples of its own, and one that has others than the rest breaks the exchange. A base model that
+        lies in parts is called equally often, too, here and in `score`: all workers fetch a layer's weights together.
         """
 
     @abstractmethod

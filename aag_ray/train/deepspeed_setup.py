@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import HashStore
 
 from aag_ray.config import TrainingSection
-from aag_ray.llm.objective import Objective
+from aag_ray.llm.objective import Example, Objective
 from aag_ray.train.engine import MicroBatch, TrainingError, adamw, trained_parameters
 
 TAG = "deepspeed"
@@ -58,11 +58,9 @@ def join_workers(use_gpu: bool) -> ModuleType:
 
 
 def deepspeed_config(
-    training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False, whole: int = 0
+    training: TrainingSection, world: int, zero_stage: int, dtype: torch.dtype, offload: bool = False
 ) -> dict[str, Any]:
     """The DeepSpeed configuration of one training. With `offload`, what is sharded lies in the CPU's memory.
-
-    Parameters of up to `whole` numbers are not sharded by stage 3, nor are the small ones that it never shards.
 
     Raises TrainingError for anything but fp32 and bf16.
     """
@@ -73,7 +71,7 @@ def deepspeed_config(
     stage = max(1, zero_stage) if half else zero_stage
     zero: dict[str, Any] = {"stage": stage}
     if stage == 3:
-        zero["stage3_param_persistence_threshold"] = max(whole, SMALL)
+        zero["stage3_param_persistence_threshold"] = SMALL
     if offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
         if stage == 3:
@@ -105,9 +103,7 @@ class DeepSpeedEngine:
         dtypes = {parameter.dtype for parameter in parameters}
         if len(dtypes) > 1:
             raise TrainingError(f"trained parameters have mixed types ({', '.join(sorted(map(str, dtypes)))}); make them equal")
-        beside = _beside_base(objective)
-        whole = max((parameter.numel() for parameter in beside), default=0)
-        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop(), offload, whole)
+        config = deepspeed_config(training, self.world, zero_stage, dtypes.pop(), offload)
         optimizer = adamw(objective, training)
         self.norm: Any = None
         if not config["gradient_clipping"]:
@@ -120,8 +116,12 @@ class DeepSpeedEngine:
         self.gathered: Any = deepspeed.zero.GatheredParameters
         self.sharded_weights = zero_stage == 3
         if self.sharded_weights:
+            beside: list[Any] = _beside_base(objective)
             for parameter in beside:
-                setattr(parameter, "is_external_param", True)  # noqa: B010 - no module's own, so none takes it away
+                parameter.is_external_param = True  # no module's own, so none takes it away
+                if not parameter.ds_persist:
+                    parameter.ds_persist = True
+                    self.engine.optimizer.persistent_parameters.append(parameter)
         self._fetch_whole()
 
     def step(self, micro_batches: Sequence[MicroBatch], learning_rate: float) -> tuple[list[dict[str, Tensor]], Any]:
@@ -135,25 +135,18 @@ class DeepSpeedEngine:
             terms.append({name: value.detach() for name, value in losses.items()})
         return terms, self.norm if self.norm is not None else self.engine.get_global_grad_norm()
 
-    @contextmanager
-    def whole_weights(self) -> Iterator[None]:
-        """Under ZeRO-3 every worker gathers all weights, and the hooks that would fetch and drop them per module are
-        off: scoring generates, so workers call modules unequally often, which those collectives would not survive."""
-        if not self.sharded_weights:
-            yield
-            return
-        offload = self.engine.optimizer.parameter_offload
-        with self.gathered(list(self.engine.module.parameters())):
-            for parameter in self.engine.module.parameters():
-                parameter.ds_active_sub_modules.clear()
-            for hook in [*offload.forward_hooks, *offload.backward_hooks]:
-                hook.remove()
-            offload.forward_hooks, offload.backward_hooks = [], []
-            try:
-                yield
-            finally:
-                offload._register_deepspeed_module(offload.module)
-        self._fetch_whole()
+    @torch.no_grad()
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        if self.sharded_weights:  # as a pass through the whole objective would begin, which scoring is not
+            self.engine.optimizer.parameter_offload.get_param_coordinator().reset_step()
+        return self.engine.module.score(examples)
+
+    def saved_weights(self) -> AbstractContextManager[None]:
+        objective = self.engine.module
+        base = objective.loaded.model.parameters() if objective.loaded is not None else ()
+        unsaved = {id(parameter) for parameter in base if not parameter.requires_grad}
+        parts: list[Any] = [parameter for parameter in objective.parameters() if id(parameter) not in unsaved]
+        return self.gathered([part for part in parts if not part.ds_persist] if self.sharded_weights else [])
 
     def _fetch_whole(self) -> None:
         """Fetch the parameters that are not sharded, which nothing does where no module is called for its own."""

@@ -35,8 +35,12 @@ class Engine(Protocol):
         global batch. Returns the detached loss terms of each micro-batch and the gradient's norm before clipping."""
         ...
 
-    def whole_weights(self) -> AbstractContextManager[None]:
-        """Inside, every worker holds whole weights, free to be read, scored with and saved. Entered by all workers."""
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        """The objective's scores of a batch, without gradients. Called by all workers equally often."""
+        ...
+
+    def saved_weights(self) -> AbstractContextManager[None]:
+        """Inside, every worker holds whole weights, but for a frozen base model's, which nobody saves. All workers enter."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -108,7 +112,11 @@ class TorchEngine:
         self.optimizer.zero_grad()
         return terms, norm
 
-    def whole_weights(self) -> AbstractContextManager[None]:
+    @torch.no_grad()
+    def score(self, examples: Sequence[Example]) -> list[float]:
+        return self.objective.score(examples)
+
+    def saved_weights(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def save(self, folder: Path) -> None:

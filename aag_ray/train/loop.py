@@ -121,8 +121,7 @@ class _Training:
             )
         if training.pack:
             try:
-                with engine.whole_weights():
-                    objective.pack(training.pack)
+                objective.pack(training.pack)
             except ValueError as error:
                 raise TrainingError(f"training.pack={training.pack}: {error}") from error
         self.objective, self.training, self.folder, self.engine = objective, training, folder, engine
@@ -243,8 +242,10 @@ class _Training:
         mine = sorted(self.dev[engine.rank :: engine.world], key=self.objective.length)
         size = max(1, self.training.batch // (engine.world * self.training.accumulation))
         self.objective.eval()
-        with torch.no_grad(), engine.whole_weights():
-            scores = [score for at in range(0, len(mine), size) for score in self.objective.score(mine[at : at + size])]
+        scores = [score for at in range(0, len(mine), size) for score in engine.score(mine[at : at + size])]
+        batches, most = -(-len(mine) // size), -(-len(self.dev) // engine.world)
+        for _ in range(batches, -(-most // size)):  # where other workers have a batch more
+            engine.score(self.dev[:1])
         self.objective.train()
         parts = engine.gather((math.fsum(scores), len(scores)))
         total, count = math.fsum(part for part, _ in parts), sum(part for _, part in parts)
@@ -289,7 +290,7 @@ def _numel(parameter: Tensor) -> int:
 
 
 def _save(objective: Objective, folder: Path, engine: Engine) -> None:
-    with engine.whole_weights():
+    with engine.saved_weights():
         if engine.rank == 0:
             try:
                 with replaced_folder(folder) as temporary:

@@ -14,20 +14,34 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection, TrainingSection
+from aag_ray.llm.adapters import StaticLora
 from aag_ray.llm.objective import Objective
+from aag_ray.llm.sft import save_lora
+from aag_ray.train import deepspeed_setup
 from aag_ray.train.builders import build_reader, build_sft
+from aag_ray.train.deepspeed_setup import deepspeed_config
 from aag_ray.train.log import read_log
 from aag_ray.train.loop import run
+from aag_ray.train.tags import build_dpo
 
 WIDTH = 352  # matrices of more than 100,000 weights: below that, ZeRO-3 does not shard
 CPU = torch.device("cpu")
 TRAINING = TrainingSection(steps=4, batch=4, learning_rate=1e-3, warmup_steps=1, dev_every=2, checkpoint_every=3)
 ROWS = [
-    {"id": str(n), "prompt": f"Question {n}?\nAnswer:", "target": f" Au{n}\n", "condition": f"Document: {n} is {n * n}."}
+    {
+        "id": str(n), "prompt": f"Question {n}?\nAnswer:", "target": f" Au{n}\n", "condition": f"Document: {n} is {n * n}.",
+        "chosen": f" Au{n}\n", "rejected": f" Hg{n}, of the metals\n",
+    }
     for n in range(12)
-]
+]  # fmt: skip
 # The LoRA's matrices are as large as what is sharded.
 LORA = LoraSection(rank=300, modules=("q_proj", "down_proj"))
+# Some have no teacher and some no adapter, so that of two workers one alone can have none of either.
+UNEVEN = [
+    row | {"teacher_prompt": f"{row['condition']}\n{row['prompt']}" if n % 4 == 0 else None}
+    | ({"condition": None} if n % 4 == 1 else {})
+    for n, row in enumerate(ROWS)
+]  # fmt: skip
 NETWORKS = {
     "latents": HypernetworkSection(rank=2, width=320),
     "tokens": HypernetworkSection(variant="tokens", rank=8, width=8, modules=("down_proj",)),
@@ -43,7 +57,12 @@ def wide(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=request.param == "tied",
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("models") / request.param
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    lora = StaticLora.on(model, LORA.modules, rank=20, alpha=20, seed=3)
+    for b in lora.b:
+        torch.nn.init.normal_(b, std=0.05)
+    save_lora(lora, folder / "lora")
     tiny_tokenizer.save_pretrained(folder)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return folder
@@ -54,15 +73,23 @@ def built(what: str, folder: Path, shard: Any = None) -> Objective:
     if what in NETWORKS:
         section = ReaderSection(lora=LORA, hypernetwork=NETWORKS[what], distill=DistillSection(kd=False))
         return build_reader(model, section, None, folder / "rows.jsonl", 1, CPU, shard=shard)
-    return build_sft(model, LORA if what == "lora" else None, 1, CPU, shard=shard)
+    if what == "taught":
+        section = ReaderSection(lora=LORA, hypernetwork=NETWORKS["tokens"])
+        return build_reader(model, section, folder / "lora", folder / "rows.jsonl", 1, CPU, shard=shard)
+    if what == "preferred":
+        return build_dpo(model, LORA, folder / "lora", 0.1, 1, shard, CPU)
+    return build_sft(model, None if what == "everything" else LORA, 1, CPU, shard=shard)
 
 
-def train(objective: Objective, folder: Path, **where: Any) -> None:
-    run(objective, ROWS, ROWS[:4], TRAINING, seed=1, folder=folder, show=lambda _: None, **where)
+def train(what: str, objective: Objective, folder: Path, **where: Any) -> None:
+    rows = UNEVEN if what == "taught" else ROWS
+    training = TRAINING.model_copy(update={"pack": 60 if what == "packed" else 0})
+    # Of two workers one scores a batch more than the other.
+    run(objective, rows, rows[:5], training, seed=1, folder=folder, show=lambda _: None, **where)
 
 
 def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, shard: str) -> None:
-    """What one worker does: load, see that it holds its part alone, train, save."""
+    """What one worker does: load, train, save, and see that all the time it holds its part alone of what is frozen."""
     import os
 
     import torch.distributed as dist
@@ -81,7 +108,27 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
     made = {id(tensor) for tensor in (*objective.parameters(), *objective.buffers())}
     tensors = [each for each in gc.get_objects() if isinstance(each, torch.Tensor) and id(each) not in made]
     assert not [each.shape for each in tensors if each.shape in whole]
-    train(objective, folder, engine="deepspeed", zero_stage=3, offload=shard == "cpu")
+    score, save = objective.score, objective.save_pretrained
+
+    def in_parts() -> bool:
+        return all(parameter.numel() == 0 for parameter in large)
+
+    def scored_in_parts(examples: Any) -> list[float]:
+        assert in_parts()
+        return score(examples)
+
+    def saved_in_parts(folder: Path) -> None:
+        assert in_parts() or what == "everything"
+        save(folder)
+
+    def keeping_nothing(*arguments: Any) -> dict[str, Any]:  # else it keeps some of what it will soon fetch again
+        config = deepspeed_config(*arguments)
+        config["zero_optimization"] |= {"stage3_max_live_parameters": 0, "stage3_max_reuse_distance": 0}
+        return config
+
+    deepspeed_setup.deepspeed_config = keeping_nothing
+    objective.score, objective.save_pretrained = scored_in_parts, saved_in_parts
+    train(what, objective, folder, engine="deepspeed", zero_stage=3, offload=shard == "cpu")
     dist.destroy_process_group()
 
 
@@ -94,11 +141,14 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
         ("untied", "latents", 2, "device"),
         ("untied", "tokens", 2, "device"),
         ("untied", "paper", 2, "device"),
+        ("untied", "packed", 2, "device"),
+        ("tied", "taught", 2, "device"),
+        ("tied", "preferred", 2, "device"),
     ],
     indirect=["wide"],
 )
 def test_a_model_loaded_in_parts_trains_as_one_loaded_whole(wide: Path, tmp_path: Path, what: str, workers: int, shard: str):
-    train(built(what, wide), tmp_path / "whole")
+    train(what, built(what, wide), tmp_path / "whole")
     context = multiprocessing.get_context("spawn")
     arguments = (workers, what, wide, tmp_path / "parts", shard)
     processes = [context.Process(target=as_one_of, args=(rank, *arguments)) for rank in range(workers)]
