@@ -147,12 +147,12 @@ def build_fid_reader(
     the model that are trained are kept in float32 and multiplied in the model's type.
     """
     compute = choose_dtype(model.dtype, device) if section.trained else None
-    loaded = load_for_training(model.model_copy(update={"dtype": "float32"}) if compute else model, device)
+    loaded = load_for_training(model.model_copy(update={"dtype": "float32"}) if compute else model, device, shard)
     network, lora = section.hypernetwork, section.lora
     reader = FidReader(
         loaded,
         lora=placed_lora(loaded, lora, seed + 1) if lora is not None else None,
-        hypernetwork=started_hypernetwork(loaded, network, examples, seed) if network is not None else None,
+        hypernetwork=started_hypernetwork(loaded, network, examples, seed, shard) if network is not None else None,
         trained=section.trained,
         longest=section.longest,
         longest_answer=section.longest_answer,

@@ -11,14 +11,23 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from aag_ray.config import DistillSection, HypernetworkSection, LoraSection, ModelSection, ReaderSection, TrainingSection
+from aag_ray.config import (
+    DistillSection,
+    FidHypernetworkSection,
+    FidReaderSection,
+    HypernetworkSection,
+    LoraSection,
+    ModelSection,
+    ReaderSection,
+    TrainingSection,
+)
 from aag_ray.llm.adapters import StaticLora
 from aag_ray.llm.objective import Objective
 from aag_ray.llm.sft import save_lora
 from aag_ray.train import deepspeed_setup
-from aag_ray.train.builders import build_reader, build_sft
+from aag_ray.train.builders import build_fid_reader, build_reader, build_sft
 from aag_ray.train.deepspeed_setup import deepspeed_config
 from aag_ray.train.log import read_log
 from aag_ray.train.loop import run
@@ -30,6 +39,7 @@ TRAINING = TrainingSection(steps=4, batch=4, learning_rate=1e-3, warmup_steps=1,
 ROWS = [
     {
         "id": str(n), "prompt": f"Question {n}?\nAnswer:", "target": f" Au{n}\n", "condition": f"Document: {n} is {n * n}.",
+        "inputs": [f"Question {n}?", f"Question {n}? Passage: {'more ' * (n % 5)}{n}"],
         "chosen": f" Au{n}\n", "rejected": f" Hg{n}, of the metals\n",
     }
     for n in range(12)
@@ -42,6 +52,13 @@ UNEVEN = [
     | ({"condition": None} if n % 4 == 1 else {})
     for n, row in enumerate(ROWS)
 ]  # fmt: skip
+PLACED = FidHypernetworkSection(
+    variant="paper",
+    rank=4,
+    feature_size=3,
+    condition="document",
+    placements=("encoder.self_attention", "decoder.cross_attention"),
+)
 NETWORKS = {
     "latents": HypernetworkSection(rank=2, width=320),
     "tokens": HypernetworkSection(variant="tokens", rank=8, width=8, modules=("down_proj",)),
@@ -49,22 +66,36 @@ NETWORKS = {
 }
 
 
+def wide_llama(*, tied: bool) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=384, hidden_size=WIDTH, intermediate_size=400, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=tied,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def fused_model() -> T5ForConditionalGeneration:
+    config = T5Config(
+        vocab_size=384, d_model=WIDTH, d_kv=88, d_ff=400, num_layers=2, num_heads=4, eos_token_id=1, pad_token_id=2,
+        decoder_start_token_id=2,  # pyright: ignore[reportCallIssue]
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config)
+
+
 @pytest.fixture(scope="module")
 def wide(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast):
     torch.manual_seed(29)
-    config = LlamaConfig(
-        vocab_size=384, hidden_size=WIDTH, intermediate_size=400, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=request.param == "tied",
-    )  # fmt: skip
     folder = tmp_path_factory.mktemp("models") / request.param
-    model = LlamaForCausalLM(config)
+    model = fused_model() if request.param == "fused" else wide_llama(tied=request.param == "tied")
     model.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    if request.param == "fused":
+        return folder
     lora = StaticLora.on(model, LORA.modules, rank=20, alpha=20, seed=3)
     for b in lora.b:
         torch.nn.init.normal_(b, std=0.05)
     save_lora(lora, folder / "lora")
-    tiny_tokenizer.save_pretrained(folder)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return folder
 
 
@@ -76,6 +107,9 @@ def built(what: str, folder: Path, shard: Any = None) -> Objective:
     if what == "taught":
         section = ReaderSection(lora=LORA, hypernetwork=NETWORKS["tokens"])
         return build_reader(model, section, folder / "lora", folder / "rows.jsonl", 1, CPU, shard=shard)
+    if what == "fused":
+        section = FidReaderSection(hypernetwork=PLACED, trained=("norms", "feed_forward"))
+        return build_fid_reader(model, section, None, folder / "rows.jsonl", 1, CPU, shard=shard)
     if what == "preferred":
         return build_dpo(model, LORA, folder / "lora", 0.1, 1, shard, CPU)
     return build_sft(model, None if what == "everything" else LORA, 1, CPU, shard=shard)
@@ -110,15 +144,12 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
     assert not [each.shape for each in tensors if each.shape in whole]
     score, save = objective.score, objective.save_pretrained
 
-    def in_parts() -> bool:
-        return all(parameter.numel() == 0 for parameter in large)
-
     def scored_in_parts(examples: Any) -> list[float]:
-        assert in_parts()
+        assert all(parameter.numel() == 0 for parameter in large)
         return score(examples)
 
     def saved_in_parts(folder: Path) -> None:
-        assert in_parts() or what == "everything"
+        assert all((parameter.numel() == 0) is not parameter.requires_grad for parameter in large)
         save(folder)
 
     def keeping_nothing(*arguments: Any) -> dict[str, Any]:  # else it keeps some of what it will soon fetch again
@@ -144,6 +175,7 @@ def as_one_of(rank: int, workers: int, what: str, model: Path, folder: Path, sha
         ("untied", "packed", 2, "device"),
         ("tied", "taught", 2, "device"),
         ("tied", "preferred", 2, "device"),
+        ("fused", "fused", 2, "device"),
     ],
     indirect=["wide"],
 )
