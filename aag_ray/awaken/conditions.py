@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Condition:
-    """`states` (layers, n, tokens, d_model), `mask` (n, tokens), `feature` (n, size), and by layer name `inputs`, each
-    (n, tokens, d_in): what that layer was given. None and empty where nobody asked for them."""
+    """`states` (layers, n, tokens, d_model), `mask` (n, tokens), `feature` (n, size), `embeddings` (n, tokens, d_model), and by
+    layer name `inputs`, each (n, tokens, d_in): what that layer was given. None and empty where nobody asked for them."""
 
     states: Tensor | None = None
     mask: Tensor | None = None
     feature: Tensor | None = None
+    embeddings: Tensor | None = None
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -30,7 +31,8 @@ def condition_from(
     the encoder, where there is one.
 
     `pooled` gives the masked mean of the last layer; otherwise the input states of every layer, and what the layers named
-    in `inputs_of` are given.
+    in `inputs_of` are given, with the tokens' embeddings as the vocabulary holds them: the first layer's states are those
+    only where a model neither scales them nor adds positions.
     """
     body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     with _inputs_kept(model, inputs_of) as inputs:
@@ -38,7 +40,8 @@ def condition_from(
     if pooled:
         weights = mask.unsqueeze(-1).to(torch.float32)
         return Condition(feature=(output.last_hidden_state.float() * weights).sum(1) / weights.sum(1))
-    return Condition(states=torch.stack(output.hidden_states[:-1]), mask=mask, inputs=inputs)
+    embeddings = model.get_input_embeddings()(input_ids) if inputs_of else None
+    return Condition(torch.stack(output.hidden_states[:-1]), mask, embeddings=embeddings, inputs=inputs)
 
 
 @contextmanager

@@ -217,10 +217,10 @@ class TokenHypernetwork(Hypernetwork):
 
     def forward(self, condition: Condition) -> Adapter:
         """Factors of rank T for every example, zero where a token gives none."""
-        states, mask, inputs = condition.states, condition.mask, condition.inputs
-        if states is None or mask is None or not inputs.keys() >= self.shapes.keys():
-            raise ValueError("this hypernetwork needs the condition's states, mask and layer inputs")
-        wanted, embeddings = between(mask), self.vocabulary(states[0])
+        states, mask, embeddings, inputs = condition.states, condition.mask, condition.embeddings, condition.inputs
+        if states is None or mask is None or embeddings is None or not inputs.keys() >= self.shapes.keys():
+            raise ValueError("this hypernetwork needs the condition's states, mask, embeddings and layer inputs")
+        wanted, embeddings = between(mask), self.vocabulary(embeddings)
         factors: dict[str, tuple[Tensor, Tensor]] = {}
         with torch.autocast(states.device.type, states.dtype, enabled=states.dtype is torch.bfloat16):
             for kind, names in self.kinds.items():

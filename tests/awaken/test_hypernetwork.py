@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from aag_ray.awaken.conditions import Condition, condition_from
 from aag_ray.awaken.hypernetwork import (
@@ -25,6 +25,7 @@ from aag_ray.config import HypernetworkSection
 from aag_ray.llm.adapters import AdapterError, applied
 from aag_ray.llm.low_rank import of_rank
 from aag_ray.llm.packaged import ModelError
+from aag_ray.train.builders import vocabulary_embeddings
 
 SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TEXTS = [
@@ -183,7 +184,7 @@ def test_layers_of_one_name_and_different_shapes_share_projections_by_shape(vari
     if isinstance(network, PaperHypernetwork):
         network.fit_whitening(torch.randn(9, 5))
     inputs = {name: torch.randn(2, 7, d_in) for name, (d_in, _) in shapes.items()}
-    made = network(Condition(torch.randn(3, 2, 7, 5), torch.ones(2, 7), torch.randn(2, 5), inputs))
+    made = network(Condition(torch.randn(3, 2, 7, 5), torch.ones(2, 7), torch.randn(2, 5), torch.randn(2, 7, 5), inputs))
     assert {name: (a.shape[1], b.shape[2]) for name, (a, b) in made.factors.items()} == shapes
 
 
@@ -226,6 +227,19 @@ class TestTokens:
         torch.stack([made.deltas(name).square().sum() for name in made.factors]).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
+    def test_embeddings_are_those_that_the_vocabulary_holds_also_where_the_model_scales_them(self, tiny):
+        shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+        scaling = GraniteForCausalLM(
+            GraniteConfig(vocab_size=384, num_key_value_heads=2, embedding_multiplier=8.0, **shape)
+        ).eval()
+        ids = torch.randint(3, 384, (2, 5))
+        condition = condition_from(scaling, ids, torch.ones_like(ids), inputs_of=["model.layers.1.mlp.down_proj"])
+        assert condition.states is not None
+        assert condition.embeddings is not None
+        held = vocabulary_embeddings(replace(tiny, model=scaling))[ids]
+        assert torch.equal(condition.embeddings, held)
+        torch.testing.assert_close(condition.states[0], held * 8)
+
     def test_a_layer_s_keys_are_of_what_it_is_given(self, tiny):
         network = new_network(tiny, "tokens", ("down_proj", "o_proj"))
         given = []
@@ -246,7 +260,7 @@ class TestTokens:
 
     def test_a_condition_without_layer_inputs_is_refused(self, tiny):
         read = read_conditions(tiny, new_network(tiny, "latents"), TEXTS)
-        with pytest.raises(ValueError, match="needs the condition's states, mask and layer inputs"):
+        with pytest.raises(ValueError, match="needs the condition's states, mask, embeddings and layer inputs"):
             new_network(tiny, "tokens")(read)
 
     def test_a_text_of_two_tokens_changes_nothing(self, tiny):
