@@ -228,10 +228,11 @@ class TestTokens:
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
     def test_embeddings_are_those_that_the_vocabulary_holds_also_where_the_model_scales_them(self, tiny):
-        shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-        scaling = GraniteForCausalLM(
-            GraniteConfig(vocab_size=384, num_key_value_heads=2, embedding_multiplier=8.0, **shape)
-        ).eval()
+        config = GraniteConfig(
+            vocab_size=384, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, embedding_multiplier=8.0,
+        )  # fmt: skip
+        scaling = GraniteForCausalLM(config).eval()
         ids = torch.randint(3, 384, (2, 5))
         condition = condition_from(scaling, ids, torch.ones_like(ids), inputs_of=["model.layers.1.mlp.down_proj"])
         assert condition.states is not None
