@@ -258,7 +258,7 @@ class PaperHypernetwork(Hypernetwork):
 
     def fit_whitening(self, pooled: Tensor) -> None:
         """Fit on (n, width) pooled training states (Su 2021, arXiv 2103.15316). Directions beyond n - 1 are left out."""
-        pooled = pooled.float()
+        pooled = pooled.to(self.mean)  # where these weights are, which may not be where the states were made
         self.mean.copy_(pooled.mean(0))
         _, scale, directions = torch.linalg.svd(pooled - self.mean, full_matrices=False)
         deviation = scale / max(len(pooled) - 1, 1) ** 0.5
