@@ -108,6 +108,7 @@ def test_every_configuration_can_be_used(path: Path):
         "extractor.yaml": TrainExtractorConfig,
         "extractor_gpu.yaml": TrainExtractorConfig,
         "knowledge.yaml": TrainKnowledgeConfig,
+        "knowledge_gpu.yaml": TrainKnowledgeConfig,
         "knowledge_nq.yaml": TrainKnowledgeConfig,
         "parser.yaml": TrainParserConfig,
         "zero_shot.yaml": EvaluateZeroShotConfig,
